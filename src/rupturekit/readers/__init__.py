@@ -2,43 +2,164 @@
 
 from __future__ import annotations
 
+import io
+import os
+import re
+import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from importlib import import_module
+from pathlib import Path
+
+from rupturekit.readers.encoding import decode
+from rupturekit.readers.raw import RawSession, ReadError, Source, Utterance
+
+__all__ = ["FORMATS", "RawSession", "ReadError", "Utterance", "read_sessions"]
+
+# Which module reads a format. A new family of formats is a line here and one in `_sniff`.
+FORMATS: Mapping[str, str] = {
+    "text": "text",
+    "docx": "word",
+    "vtt": "captions",
+    "srt": "captions",
+    "csv": "table",
+    "tsv": "table",
+    "xlsx": "table",
+    "json": "json_",
+    "jsonl": "json_",
+}
+_ZIPPED = ("docx", "xlsx")
+
+# Files that people take for transcripts, by how they begin.
+_FOREIGN = (
+    (b"\xd0\xcf\x11\xe0", "an old or password-protected Office file", "DOCX or XLSX, unprotected"),
+    (b"%PDF", "a PDF", "text or DOCX"),
+    (b"{\\rtf", "an RTF file", "DOCX or plain text"),
+)
 
 
-class ReadError(ValueError):
-    """A file could not be read as a transcript; says what was found, where, and what to do about it."""
+def read_sessions(
+    path: str | os.PathLike[str],
+    *,
+    format: str | None = None,
+    columns: Mapping[str, str] | None = None,
+    encoding: str | None = None,
+) -> list[RawSession]:
+    """Read every session in a transcript file.
 
+    Parameters
+    ----------
+    path : path-like
+        The file.
+    format : str, optional
+        One of `FORMATS`; else told by the content first and the suffix second.
+    columns : mapping, optional
+        For tables and JSON, which column holds which field, as
+        ``{"text": "what_was_said", "speaker": "who"}``. Fields are ``text``, ``speaker``, ``start``,
+        ``end``, ``turn``, ``session``, ``client_id``, ``session_number`` and ``date``; those not given
+        are found by the names people use. Other formats have no columns and ignore it.
+    encoding : str, optional
+        For formats made of text; else guessed.
 
-@dataclass(frozen=True, slots=True)
-class Utterance:
-    """One utterance as the input had it, before roles and merging.
+    Returns
+    -------
+    list of RawSession
+        In order of first appearance in the file. A session whose rows are all empty stays in
+        the list, without utterances, so that its loss can be reported.
 
-    ``speaker`` is None where the input names none. ``line`` is the 1-based line or row in the file.
-    ``source_id`` is the input's own number of the utterance.
+    Raises
+    ------
+    ReadError
+        If the file cannot be read or holds no talk. The message names the file, the line where it can,
+        and what to do; it never quotes the file.
+
+    Examples
+    --------
+    >>> import tempfile, pathlib
+    >>> file = pathlib.Path(tempfile.mkdtemp()) / "session.txt"
+    >>> _ = file.write_text("T: How was the week?\\nC: Long.\\n")
+    >>> [(u.speaker, u.text) for u in read_sessions(file)[0].utterances]
+    [('T', 'How was the week?'), ('C', 'Long.')]
     """
+    source = Source(Path(path), _load(Path(path)))
+    if format is not None and format not in FORMATS:
+        raise source.error(f"no format is called {format!r}", f"Formats that are read: {', '.join(FORMATS)}")
+    if format is None:
+        format = _sniff_zip(source)
+    if format not in _ZIPPED:
+        source = decode(source, encoding)
+        if not source.text.strip():
+            raise source.error("the file is empty", "Check the export that made it")
+        format = format or _sniff(source)
+    reader = import_module(f"rupturekit.readers.{FORMATS[format]}")
+    sessions: list[RawSession] = reader.read(source, format, columns)
+    if not any(session.utterances for session in sessions):
+        raise source.error(
+            f"no talk was found in it, read as {format}",
+            "Check that it is a transcript, or give its format",
+        )
+    return sessions
 
-    speaker: str | None
-    text: str
-    start_s: float | None = None
-    end_s: float | None = None
-    line: int | None = None
-    source_id: str | None = None
+
+def _load(path: Path) -> bytes:
+    source = Source(path, b"")
+    try:
+        if path.is_dir():
+            raise source.error("this is a folder", "Give a file")
+        # A pipe or device would block or never end.
+        if path.exists() and not path.is_file():
+            raise source.error("this is not a regular file", "Give a file")
+        data = path.read_bytes()
+    except OSError as error:
+        raise source.error(
+            f"the file cannot be opened ({error.strerror})", "Check its name and permissions"
+        ) from None
+    if not data:
+        raise source.error("the file is empty", "Check the export that made it")
+    return data
 
 
-@dataclass(frozen=True, slots=True)
-class RawSession:
-    """The utterances of one session as read from a file.
+def _sniff_zip(source: Source) -> str | None:
+    """Tell DOCX from XLSX by what the archive holds; None for anything that is not an archive."""
+    for start, what, target in _FOREIGN:
+        if source.data.startswith(start):
+            raise source.error(f"this is {what}", f"Save it as {target}")
+    if not source.data.startswith(b"PK\x03\x04"):
+        return None
+    try:
+        names = set(zipfile.ZipFile(io.BytesIO(source.data)).namelist())
+    except (zipfile.BadZipFile, ValueError, NotImplementedError):
+        raise source.error("the file is damaged or cut short", "Copy it again or save it anew") from None
+    if "word/document.xml" in names:
+        return "docx"
+    if "xl/workbook.xml" in names:
+        return "xlsx"
+    raise source.error(
+        "this is an archive, but neither DOCX nor XLSX", "Unpack it, or save it as DOCX or XLSX"
+    )
 
-    ``id`` is the session's id in a table, else None. ``numbered`` says that the input numbers its own
-    turns, which then are not merged. ``meta`` holds what else the input said of the session
-    (``client_id``, ``session_number``, ``date``).
-    """
 
-    id: str | None
-    utterances: tuple[Utterance, ...]
-    format: str
-    encoding: str | None = None
-    numbered: bool = False
-    meta: Mapping[str, Any] = field(default_factory=dict)
+_JSON_START = re.compile(r'\s*(?:\{\s*["}]|\[\s*[\[{\]])')
+_CUE = re.compile(r"^[ \t]*(?:\d+:)?\d+:\d\d[.,]\d+[ \t]*-->", re.MULTILINE)
+
+
+def _sniff(source: Source) -> str:
+    suffix = source.path.suffix.lower().lstrip(".")
+    text = source.text
+    top = text[:4000]
+    if top.lstrip().startswith("WEBVTT"):
+        return "vtt"
+    if _CUE.search(top):
+        return "vtt" if suffix == "vtt" else "srt"
+    if _JSON_START.match(top):
+        if suffix in ("jsonl", "ndjson"):
+            return "jsonl"
+        first, _, rest = text.lstrip().partition("\n")
+        return "jsonl" if first.rstrip().endswith("}") and _JSON_START.match(rest) else "json"
+    if suffix in ("json", "jsonl", "csv", "tsv"):
+        return suffix
+    from rupturekit.readers.table import delimiter_of
+
+    delimiter = delimiter_of(top)
+    if delimiter is not None:
+        return "tsv" if delimiter == "\t" else "csv"
+    return "text"

@@ -1,0 +1,146 @@
+"""WebVTT and SubRip captions.
+
+Parsed here and not by ``webvtt-py``, which cuts times to whole seconds and joins the voices in a cue.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from rupturekit.readers.labels import choose, tidy
+from rupturekit.readers.raw import RawSession, Source, Utterance, clean, span
+from rupturekit.readers.text import is_silence, split_label
+
+_TIME = r"(?:\d+:)?\d+:\d+(?:[.,]\d+)?"
+_TIMING = re.compile(rf"\s*({_TIME})\s*-->\s*({_TIME})(?:\s.*)?")
+# A line that was meant to be a timing; an arrow in talk has no digit before it.
+_NEAR_TIMING = re.compile(r"\s*\d[\d:.,\s]{0,20}\S{0,5}\s*-->\s*\S{0,3}\d")
+_VOICE = re.compile(r"<v(?:\.[^\s>]*)?[ \t]+([^>\n]*)>")
+_VTT_TAG = re.compile(r"</?(?:[cibuv]|ruby|rt|lang)(?:[.\s][^<>\n]*)?>|<\d[\d:.]*>")
+_SRT_TAG = re.compile(r"</?(?:[ibu]|font(?:\s[^<>]*)?)>|\{\\[^{}]*\}", re.IGNORECASE)
+_COMMENT = ("NOTE", "STYLE", "REGION", "WEBVTT")
+
+
+@dataclass(slots=True)
+class _Cue:
+    line: int
+    start: str
+    end: str
+    id: str | None
+    payload: list[str] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class _Said:
+    """A piece of a cue: either its voice is tagged, or a label may stand before a colon."""
+
+    cue: _Cue
+    text: str
+    voice: str | None = None
+    label: str | None = None
+    rest: str = ""
+
+
+def read(source: Source, format: str, columns: Mapping[str, str] | None) -> list[RawSession]:
+    """Read one session from captions.
+
+    Each voice in a cue is an utterance of its own, with the times of the cue. A label before a colon
+    holds for the cues after it until the next label, as one reads captions; a ``<v>`` tag holds for its
+    own words only.
+    """
+    pieces = [said for cue in _cues(source) for said in _pieces(cue, format)]
+    speakers = choose(
+        (said.label for said in pieces if said.voice is None and not is_silence(said.text)),
+        lone=True,
+    )
+    out: list[Utterance] = []
+    speaker: str | None = None
+    parts: list[str] = []
+    last: _Cue | None = None
+    who: str | None = None
+
+    def close() -> None:
+        words = clean(" ".join(parts))
+        parts.clear()
+        if last is not None and words:
+            start_s, end_s = span(last.start, last.end)
+            out.append(Utterance(who, words, start_s, end_s, last.line, last.id))
+
+    for said in pieces:
+        text, now = said.text, said.voice
+        labelled = now is None and said.label in speakers
+        if labelled:
+            speaker, text = said.label, said.rest
+        if now is None:
+            now = None if is_silence(clean(text)) and not labelled else speaker
+        # Within a cue, lines without a label of their own go on with the one above.
+        if said.cue is not last or labelled or now != who or said.voice is not None:
+            close()
+        last, who = said.cue, now
+        parts.append(text)
+    close()
+    return [RawSession(None, tuple(out), format, source.encoding)]
+
+
+def _cues(source: Source) -> Iterator[_Cue]:
+    """Yield the cues; text outside of a cue that is no comment goes to the cue before it."""
+    lines = source.text.split("\n")
+    cue: _Cue | None = None
+    comment = False
+    for n, line in enumerate(lines):
+        timing = _TIMING.fullmatch(line[:300])
+        if timing:
+            comment = False
+            id_line = lines[n - 1].strip() if n else ""
+            # The line above is the cue's id if it stands alone or is a mere number.
+            above = lines[n - 2].strip() if n > 1 else ""
+            is_id = bool(id_line) and "-->" not in id_line and (not above or id_line.isdigit())
+            is_id = is_id and not id_line.startswith("WEBVTT")
+            if cue is not None:
+                if is_id and cue.payload and cue.payload[-1].strip() == id_line:
+                    cue.payload.pop()
+                yield cue
+            cue = _Cue(n + 1, timing[1], timing[2], id_line if is_id else None)
+        elif _NEAR_TIMING.match(line[:60]):
+            raise source.error(
+                "the times of a cue cannot be read",
+                "Write them as 00:01:02.000 --> 00:01:03.000",
+                n + 1,
+            )
+        elif not line.strip():
+            comment = False
+        elif not (n and lines[n - 1].strip()) and line.startswith(_COMMENT) and _is_comment(line):
+            comment = True
+        elif not comment and cue is not None:
+            cue.payload.append(line)
+    if cue is not None:
+        yield cue
+
+
+def _is_comment(line: str) -> bool:
+    return line.split(maxsplit=1)[0] in _COMMENT
+
+
+def _pieces(cue: _Cue, format: str) -> Iterator[_Said]:
+    body = "\n".join(cue.payload)
+    # Even pieces are words, odd ones the names of the voices before them.
+    before, *tagged = _VOICE.split(body)
+    for line in _plain(before, format).split("\n"):
+        if line.strip():
+            label = split_label(line.strip())
+            yield _Said(cue, line, None, *(label or (None, "")))
+    for name, words in zip(tagged[::2], tagged[1::2], strict=True):
+        inside, _, after = words.partition("</v>")
+        voice = tidy(html.unescape(name)) or None
+        yield _Said(cue, _plain(inside, format), voice)
+        if after.strip():
+            yield _Said(cue, _plain(after, format))
+
+
+def _plain(text: str, format: str) -> str:
+    if format == "srt":
+        return _SRT_TAG.sub("", text)
+    return html.unescape(_VTT_TAG.sub("", text))

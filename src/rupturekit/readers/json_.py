@@ -1,0 +1,193 @@
+"""JSON and JSON lines: WhisperX, AWS Transcribe, and lists of utterances or of sessions."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from rupturekit.readers.raw import RawSession, Source, seconds
+from rupturekit.readers.records import find_fields, sessions
+
+# Keys under which people keep the utterances of a session.
+_LISTS = ("utterances", "turns", "segments", "transcript", "dialogue", "messages", "data", "results")
+_SESSION_FIELDS = ("session", "client_id", "session_number", "date")
+_TODO = "Export it again; formats that are read: WhisperX, AWS Transcribe, a list of utterances"
+
+Record = tuple[int, Mapping[str, Any]]
+
+
+def read(source: Source, format: str, columns: Mapping[str, str] | None) -> list[RawSession]:
+    """Read the sessions in a JSON file; ``line`` is the utterance's place in it, or its line in JSONL."""
+    if format == "jsonl":
+        items = list(_lines(source))
+        records = list(_from_items(items, source, columns))
+    else:
+        whole = _load(source, source.text)
+        if isinstance(whole, dict) and isinstance(whole.get("results"), dict):
+            records = _from_aws(whole["results"], source)
+        else:
+            records = list(_from_whole(whole, source, columns))
+    return sessions(records, source, format)
+
+
+def _load(source: Source, text: str, line: int | None = None) -> Any:
+    place = line
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        # The error holds the document, so only the place goes on.
+        place, at_end = line or error.lineno, error.pos >= len(text.rstrip()) - 1
+    except (ValueError, RecursionError):
+        at_end = False
+    found = "the JSON ends too early" if at_end else "this is not valid JSON"
+    raise source.error(found, "Copy or export the file again", place)
+
+
+def _lines(source: Source) -> Iterator[tuple[int, Any]]:
+    for number, line in enumerate(source.text.split("\n"), start=1):
+        if line.strip():
+            yield number, _load(source, line, number)
+
+
+def _from_whole(whole: Any, source: Source, columns: Mapping[str, str] | None) -> Iterator[Record]:
+    if isinstance(whole, dict):
+        yield from _from_items([(1, whole)], source, columns)
+    elif isinstance(whole, list):
+        yield from _from_items(list(enumerate(whole, start=1)), source, columns)
+    else:
+        raise source.error("the JSON holds neither a list nor an object", _TODO)
+
+
+def _from_items(
+    items: Sequence[tuple[int, Any]], source: Source, columns: Mapping[str, str] | None
+) -> Iterator[Record]:
+    """Yield records from items that are utterances, or sessions with a list of utterances."""
+    for number, item in items:
+        if not isinstance(item, dict):
+            raise source.error(f"item {number} is not an object with named fields", _TODO)
+    inner = [_utterances(item) for _, item in items]
+    if not any(utterances is not None for utterances in inner):
+        yield from _flat(items, source, columns)
+        return
+    several = len(items) > 1
+    for (number, item), utterances in zip(items, inner, strict=True):
+        fields = find_fields([name for name in item if isinstance(name, str)], None, source)
+        shared = {key: item[fields[key]] for key in _SESSION_FIELDS if key in fields}
+        if "session" not in shared and several:
+            # Sessions without ids must not run into one another.
+            shared["session"] = item.get("id", number)
+        listed = list(enumerate(utterances or [], start=1))
+        if not listed:
+            yield number, shared
+        for line, row in _flat(listed, source, columns):
+            yield line, {**shared, **row}
+
+
+def _utterances(item: Mapping[str, Any]) -> list[Any] | None:
+    for key in _LISTS:
+        value = item.get(key)
+        if isinstance(value, list) and (not value or isinstance(value[0], dict)):
+            return value
+    return None
+
+
+def _flat(
+    items: Sequence[tuple[int, Any]], source: Source, columns: Mapping[str, str] | None
+) -> Iterator[Record]:
+    names: dict[str, None] = {}
+    for number, item in items:
+        if not isinstance(item, dict):
+            raise source.error(f"item {number} is not an object with named fields", _TODO)
+        names.update(dict.fromkeys(item))
+    if not names:
+        return
+    fields = find_fields(list(names), columns, source)
+    if "text" not in fields:
+        raise source.error(
+            "no field for the words was found in the utterances",
+            "Name it with columns (text=NAME), or call it 'text'",
+        )
+    for number, item in items:
+        record = {key: item[name] for key, name in fields.items() if name in item}
+        if isinstance(record.get("text"), (list, dict)):
+            raise source.error(f"the words of item {number} are not a text", _TODO)
+        # Diarisers nest a speaker's name or leave a list; neither is a label.
+        for key in ("speaker", "role", "turn", "session"):
+            if isinstance(record.get(key), (list, dict)):
+                record.pop(key)
+        yield number, record
+
+
+def _from_aws(results: Mapping[str, Any], source: Source) -> list[Record]:
+    try:
+        spoken = _aws_segments(results)
+    except (AttributeError, IndexError, KeyError, TypeError):
+        raise source.error("the AWS Transcribe results are not complete", _TODO) from None
+    return list(enumerate(spoken, start=1))
+
+
+def _aws_segments(results: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the stretches of one speaker.
+
+    New exports have them ready; older ones have items, whose speakers stand in another list.
+    """
+    ready = results.get("audio_segments")
+    if ready:
+        return [
+            {
+                "text": segment["transcript"],
+                "speaker": segment.get("speaker_label"),
+                "start": segment.get("start_time"),
+                "end": segment.get("end_time"),
+            }
+            for segment in ready
+        ]
+    channels = results.get("channel_labels", {}).get("channels")
+    if channels:
+        by_channel = [
+            segment
+            for channel in channels
+            for segment in _aws_items(channel["items"], {}, channel["channel_label"])
+        ]
+        return sorted(by_channel, key=lambda segment: seconds(segment["start"]) or 0.0)
+    # Which segment an item falls in tells its speaker and where a stretch ends.
+    places = {
+        item["start_time"]: (n, segment["speaker_label"])
+        for n, segment in enumerate(results.get("speaker_labels", {}).get("segments", []))
+        for item in segment.get("items", [])
+    }
+    return _aws_items(results["items"], places, None)
+
+
+# A pause of this many seconds ends a stretch where no segments are given.
+_AWS_PAUSE_S = 1.0
+
+
+def _aws_items(
+    items: Sequence[Mapping[str, Any]],
+    places: Mapping[str, tuple[int, str]],
+    channel: str | None,
+) -> list[dict[str, Any]]:
+    out: list[dict[str, Any]] = []
+    words: list[str] = []
+    last: tuple[int, str | None] | None = None
+    for item in items:
+        word = item["alternatives"][0]["content"]
+        if item["type"] == "punctuation":
+            if words:
+                words[-1] += word
+            continue
+        start = item["start_time"]
+        place = places.get(start, (0, item.get("speaker_label", channel)))
+        pause = (seconds(start) or 0.0) - (seconds(out[-1]["end"]) or 0.0) if out else 0.0
+        if place != last or (not places and pause >= _AWS_PAUSE_S):
+            if out:
+                out[-1]["text"] = " ".join(words)
+            out.append({"speaker": place[1], "start": start, "end": item["end_time"]})
+            words, last = [], place
+        words.append(word)
+        out[-1]["end"] = item["end_time"]
+    if out:
+        out[-1]["text"] = " ".join(words)
+    return out

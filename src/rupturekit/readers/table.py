@@ -1,0 +1,219 @@
+"""CSV, TSV and XLSX: rows under a header."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime, time, timedelta
+from typing import Any
+
+from rupturekit.readers.labels import is_known
+from rupturekit.readers.raw import RawSession, Source
+from rupturekit.readers.records import NAMES, find_fields, normal, sessions
+
+Row = tuple[int, Sequence[Any]]
+
+# Titles and notes may stand above the header, but not many.
+_HEADER_WITHIN = 20
+_DELIMITERS = (",", "\t", ";", "|")
+_TEXT_NAMES = frozenset(NAMES["text"])
+_OTHER_NAMES = frozenset(name for key, names in NAMES.items() if key != "text" for name in names)
+
+
+def read(source: Source, format: str, columns: Mapping[str, str] | None) -> list[RawSession]:
+    """Read the sessions in a table; in a workbook, a sheet without a session column is a session."""
+    if format == "xlsx":
+        return _read_workbook(source, columns)
+    return from_rows(_read_delimited(source, format, columns), source, format, columns)
+
+
+def from_rows(
+    rows: Sequence[Row], source: Source, format: str, columns: Mapping[str, str] | None
+) -> list[RawSession]:
+    """Read the sessions in rows of cells, one of the first of which is the header.
+
+    Raises
+    ------
+    ReadError
+        If no row has a column for the words, or a row has more cells than the header.
+    """
+    at = header_at(rows, columns)
+    if at is None:
+        raise source.error(
+            f"no column for the words was found in {_count(rows)}",
+            "Name it with columns (text=NAME), or call it 'text' in the header",
+        )
+    line, header = rows[at]
+    names = [str(cell).strip() if cell is not None else "" for cell in header]
+    fields = find_fields(names, columns, source)
+    places = {key: names.index(name) for key, name in fields.items()}
+    if "text" not in places:
+        raise source.error(
+            "the header has no column for the words",
+            "Name it with columns (text=NAME), or call it 'text' in the header",
+            line,
+        )
+    records = []
+    for line, row in rows[at + 1 :]:
+        if any(cell not in (None, "") for cell in row[len(names) :]):
+            raise source.error(
+                f"this row has {len(row)} cells and the header {len(names)}",
+                "Put quotation marks around text that holds the delimiter",
+                line,
+            )
+        record = {key: row[n] for key, n in places.items() if n < len(row)}
+        records.append((line, record))
+    return sessions(records, source, format)
+
+
+def header_at(rows: Sequence[Row], columns: Mapping[str, str] | None = None) -> int | None:
+    """Return the place of the header row, known by its names; None if there is none."""
+    given = {normal(name) for name in (columns or {}).values()}
+    for n, (_, row) in enumerate(rows[:_HEADER_WITHIN]):
+        names = {normal(str(cell)) for cell in row if cell is not None and len(str(cell)) <= 60}
+        if given and given & names:
+            return n
+        # Further down, one name alone could be a title.
+        if names & _TEXT_NAMES and (names & _OTHER_NAMES or n == 0):
+            return n
+    return None
+
+
+def delimiter_of(top: str) -> str | None:
+    """Return the delimiter if the text begins with a table's header, else None.
+
+    The words and one more column must be named, so that a title in plain text is not taken for one.
+    """
+    first = top.lstrip().partition("\n")[0]
+    for delimiter in _DELIMITERS:
+        cells = [normal(cell.strip('" ')) for cell in first.split(delimiter)]
+        if len(cells) > 1 and _TEXT_NAMES & set(cells) and _OTHER_NAMES & set(cells):
+            return delimiter
+    return None
+
+
+def _count(rows: Sequence[Row]) -> str:
+    widest = max((len(row) for _, row in rows[:_HEADER_WITHIN]), default=0)
+    return f"{widest} column{'s' if widest != 1 else ''}"
+
+
+def _read_delimited(source: Source, format: str, columns: Mapping[str, str] | None) -> Sequence[Row]:
+    text, skipped = source.text, 0
+    delimiter = "\t" if format == "tsv" else None
+    if text.startswith("sep=") and text[5:6] == "\n":
+        # Excel's own way to say it.
+        delimiter, text, skipped = text[4], text[6:], 1
+    if delimiter is None:
+        delimiter = delimiter_of(text[:4000]) or _likeliest(text, columns)
+    # The module's limit guards against memory that the file has taken already.
+    csv.field_size_limit(max(csv.field_size_limit(), len(text) + 1))
+    try:
+        return list(_rows(text, delimiter, csv.QUOTE_MINIMAL, skipped))
+    except _BadRow as error:
+        if delimiter == "\t":
+            # Tab-separated files are mostly written without any quoting.
+            return list(_rows(text, delimiter, csv.QUOTE_NONE, skipped))
+        line = error.line
+    raise source.error(
+        "a quotation mark in the row that begins here is not closed, or not doubled within a cell",
+        "Write the table again with a spreadsheet or a CSV library",
+        line,
+    )
+
+
+class _BadRow(Exception):
+    def __init__(self, line: int) -> None:
+        super().__init__(line)
+        self.line = line
+
+
+def _rows(text: str, delimiter: str, quoting: Any, skipped: int) -> Iterator[Row]:
+    # Strict, because otherwise a quotation mark left open swallows the rest of the file.
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, quoting=quoting, strict=True)
+    while True:
+        line = reader.line_num + 1 + skipped
+        try:
+            row = next(reader)
+        except StopIteration:
+            return
+        except csv.Error:
+            raise _BadRow(line) from None
+        if row:
+            yield line, row
+
+
+def _likeliest(text: str, columns: Mapping[str, str] | None) -> str:
+    """Return the delimiter that splits some early line into the most names that are looked for."""
+    wanted = _TEXT_NAMES | _OTHER_NAMES | {normal(name) for name in (columns or {}).values()}
+    lines = text[:20_000].split("\n")[:_HEADER_WITHIN]
+
+    def hits(delimiter: str) -> int:
+        return max(
+            len({normal(cell.strip('" ')) for cell in line.split(delimiter)} & wanted) for line in lines
+        )
+
+    return max(_DELIMITERS, key=hits)
+
+
+def _read_workbook(source: Source, columns: Mapping[str, str] | None) -> list[RawSession]:
+    import openpyxl
+
+    try:
+        book = openpyxl.load_workbook(io.BytesIO(source.data), read_only=True, data_only=True)
+        sheets = [(sheet.title, _sheet_rows(sheet)) for sheet in book.worksheets]
+        book.close()
+    except Exception:
+        # A damaged workbook fails in a dozen ways inside zipfile, the XML parser and openpyxl.
+        raise source.error(
+            "the workbook is damaged or cut short", "Open it in a spreadsheet and save it anew"
+        ) from None
+    tables = [(title, rows) for title, rows in sheets if header_at(rows, columns) is not None]
+    if not tables:
+        # For the error that a single table would get.
+        return from_rows(sheets[0][1] if sheets else [], source, "xlsx", columns)
+    out: list[RawSession] = []
+    for title, rows in tables:
+        for session in from_rows(rows, source, "xlsx", columns):
+            if session.id is None and len(tables) > 1:
+                session = replace(session, id=title)
+            out.append(session)
+    return out
+
+
+def _sheet_rows(sheet: Any) -> list[Row]:
+    # Some writers state wrong dimensions, which would hide cells.
+    sheet.reset_dimensions()
+    rows: list[Row] = []
+    for number, cells in enumerate(sheet.iter_rows(), start=1):
+        values = [_value(cell) for cell in cells]
+        if any(value not in (None, "") for value in values):
+            rows.append((number, values))
+    return rows
+
+
+def _value(cell: Any) -> Any:
+    """Return a cell's value, with a time of day or a duration as seconds."""
+    value = cell.value
+    if isinstance(value, time):
+        total = value.hour * 3600 + value.minute * 60 + value.second + value.microsecond / 1e6
+    elif isinstance(value, timedelta):
+        total = value.total_seconds()
+    elif isinstance(value, datetime) and value.year < 1901:
+        # Excel's day zero: a duration of more than a day, as "75:00" typed for minutes becomes.
+        total = (value - datetime(1899, 12, 30)).total_seconds()
+    else:
+        return value
+    # Who types 02:05 for minutes and seconds gets hours and minutes from Excel.
+    return total if "s" in (cell.number_format or "").lower() else total / 60
+
+
+def by_role(rows: Sequence[Row]) -> list[tuple[int, str]] | None:
+    """Return the places and labels of columns that each hold one party's words, else None."""
+    header = rows[0][1] if rows else ()
+    parties = [(n, str(cell)) for n, cell in enumerate(header) if cell and is_known(str(cell).strip())]
+    if len(parties) < 2 or len(rows) < 2:
+        return None
+    below = [str(row[n]).strip() for _, row in rows[1:] for n, _ in parties if n < len(row)]
+    return None if any(is_known(cell) for cell in below) else parties

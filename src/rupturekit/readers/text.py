@@ -1,0 +1,429 @@
+"""Plain text: a speaker's label and words on each line, in the many ways that people write it."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+from rupturekit.readers.labels import choose, is_known, is_name, split_number, tidy
+from rupturekit.readers.raw import RawSession, Source, Utterance, clean, span
+
+_CLOCK = r"(?:\d{1,3}:)?\d{1,3}:\d{2}(?:[.,]\d{1,6})?"
+_TO = r"\s*(?:-->|[-–—]|to)\s*"
+# A time as it stands before a label or alone: in brackets or bare, perhaps with its end.
+_STAMP = re.compile(
+    rf"[\[(<{{]?\s*(?P<start>{_CLOCK})(?:{_TO}(?P<end>{_CLOCK}))?\s*[\])>}}]?(?:[\s,;:–-]+|$|(?<=[\])>}}]))"
+)
+# Seconds need square brackets: "(2.5)" is how conversation analysts write a pause.
+_SECONDS = re.compile(
+    rf"\[\s*(?P<start>\d+\.\d+|\d+(?=\s*s))\s*s?(?:{_TO}(?P<end>\d+(?:\.\d+)?)\s*s?)?\s*\][\s:]*"
+)
+_BOXED_STAMP = rf"[\[(<{{]\s*(?:{_CLOCK})(?:{_TO}(?:{_CLOCK}))?\s*[\])>}}]"
+_NUMBER = re.compile(r"(?:#?(?P<plain>\d{1,6})[.):]?|[\[(]#?(?P<boxed>\d{1,6})[\])][.:]?)[ \t]+")
+# Everything here is bounded, so that a line of any length costs the same.
+_LABEL = re.compile(
+    r"(?:\*\*)?(?:\[(?P<box>[^\]\[:：]{1,60})\]|(?P<name>[^:：\t\[\]<>{}]{1,60}?))"
+    rf"\s*(?P<stamp>{_BOXED_STAMP}|(?<=\s){_CLOCK})?\s*(?:\*\*)?"
+    rf"(?P<sep>[:：\t])(?!//)(?:\*\*)?\s*(?P<after>{_BOXED_STAMP})?\s*"
+)
+_ALONE = re.compile(
+    rf"(?:\*\*)?(?P<name>[^:：\t\[\]<>{{}}]{{1,60}}?)(?:\s*(?P<stamp>{_BOXED_STAMP}|(?<=\s){_CLOCK}))?(?:\*\*)?"
+)
+_PREFIX = 200
+
+# A transcribed silence, or a timed pause in the notation of conversation analysis.
+_SILENCE = re.compile(
+    r"[\[(<{]{1,2}[^\[\]()<>{}]{0,40}?\b(?:silen(?:ce|t)|pauses?|quiet)\b[^\[\]()<>{}]{0,40}[\])>}]{1,2}"
+    r"|\(\(?\s*\d{1,4}(?:\.\d+)?\s*(?:s|secs?|seconds?)?\.?\s*\)?\)"
+    r"|\[\s*\d{1,4}(?:\.\d+)?\s*(?:s|secs?|seconds?)\.?\s*\]",
+    re.IGNORECASE,
+)
+_END = re.compile(
+    r"\W*(?:end of (?:the )?(?:transcript|transcription|session|recording|interview|audio|tape)"
+    r"|(?:transcript|recording|session) (?:ends|ended|stops|stopped))\W*",
+    re.IGNORECASE,
+)
+
+# Keys of header lines, and the fact about the session that some of them state.
+_HEADER_KEYS: Mapping[str, str | None] = {
+    "date": "date",
+    "session date": "date",
+    "date of session": "date",
+    "client id": "client_id",
+    "patient id": "client_id",
+    "participant id": "client_id",
+    "case id": "client_id",
+    "session": "session_number",
+    "session number": "session_number",
+    "session no": "session_number",
+    "session no.": "session_number",
+    **dict.fromkeys(
+        (
+            "title",
+            "transcript",
+            "transcription",
+            "transcriber",
+            "transcribed",
+            "recording",
+            "duration",
+            "length",
+            "location",
+            "place",
+            "participants",
+            "speakers",
+            "file",
+            "filename",
+            "study",
+            "project",
+            "case",
+            "id",
+            "time",
+            "setting",
+            "topic",
+            "key",
+            "legend",
+            "conventions",
+            "language",
+            "version",
+            "confidential",
+            "notes",
+            "note",
+            "subject",
+            "audio",
+        )
+    ),
+    "session id": None,
+    "therapist id": None,
+    "transcribed by": None,
+    "file name": None,
+    "recorded on": None,
+    "start time": None,
+    "end time": None,
+    "case number": None,
+}
+_HEADER_WORDS = re.compile(
+    r"\b(?:transcri(?:pt|ption|bed|ber)|verbatim|confidential|anonymi[sz]ed|recording|recorded"
+    r"|session (?:no\.? |number |#)?\d+|page \d+)\b|\d{4}-\d\d-\d\d|\d{1,2}[./]\d{1,2}[./]\d{2,4}",
+    re.IGNORECASE,
+)
+_KEY = re.compile(r"([^:：]{1,40})[:：]\s*(.*)")
+
+
+def read(source: Source, format: str, columns: Mapping[str, str] | None) -> list[RawSession]:
+    """Read one session from plain text."""
+    parsed = parse(enumerate(source.text.split("\n"), start=1))
+    return [RawSession(None, parsed.utterances, format, source.encoding, parsed.numbered, dict(parsed.meta))]
+
+
+class Parsed(NamedTuple):
+    """What lines of text held: utterances, whether these are numbered, facts from the header."""
+
+    utterances: tuple[Utterance, ...]
+    numbered: bool
+    meta: Mapping[str, Any]
+    labelled: bool
+
+
+@dataclass(slots=True)
+class _Line:
+    """A line and what it could be; ``speaker`` is filled in when the labels are decided."""
+
+    line: int
+    text: str
+    fresh: bool  # the first line, or after an empty one
+    label: str | None = None  # what stands before a colon
+    rest: str = ""  # what stands after it, or after the time of a line without a label
+    alone: str | None = None  # what could be a label without a colon, alone on its line
+    id: str | None = None
+    boxed_id: bool = False
+    start: str | None = None
+    end: str | None = None
+    stamped: bool = False  # begins with a time even if it has no label
+    speaker: str | None = None
+
+
+def parse(lines: Iterable[tuple[int, str]]) -> Parsed:
+    """Read numbered lines of plain text as one session.
+
+    A label holds until the next one. Lines before the first speaker are dropped where they look
+    like a header, and kept without a speaker where they look like talk. A silence on a line of its
+    own is an utterance without a speaker.
+    """
+    found: list[_Line] = []
+    fresh = True
+    for number, raw in lines:
+        text = raw.strip().lstrip("\ufeff")
+        if text:
+            found.append(_look(number, text, fresh))
+        fresh = not text
+    _assign(found)
+    speaking = [line for line in found if line.speaker is not None]
+    top, meta = _header(found, speaking)
+    found = [line for n, line in enumerate(found) if n not in top]
+    speaking = [line for line in found if line.speaker is not None]
+    numbered = _number(speaking)
+    if top:
+        meta["header_lines"] = len(top)
+    return Parsed(tuple(_join(found)), numbered, meta, bool(speaking))
+
+
+def split_label(line: str) -> tuple[str, str] | None:
+    """Split a line at its first colon into what may be a speaker and the words after it."""
+    match = _LABEL.match(line[:_PREFIX])
+    if match is None or match["sep"] == "\t":
+        return None
+    label = tidy(match["box"] or match["name"] or "")
+    return (label, line[match.end() :]) if label else None
+
+
+def is_silence(text: str) -> bool:
+    """Tell whether a line holds a transcribed silence and nothing else.
+
+    Examples
+    --------
+    >>> [is_silence(s) for s in ("[silence 12s]", "(pause 8 sec)", "(2.5)", "[nods]", "silence")]
+    [True, True, True, False, False]
+    """
+    return len(text) <= 90 and _SILENCE.fullmatch(text) is not None
+
+
+def _look(number: int, text: str, fresh: bool) -> _Line:
+    """Take a line apart: number and time in either order, then a label, then words."""
+    line = _Line(number, text, fresh, rest=text)
+    if is_silence(text) or _END.fullmatch(text[:_PREFIX]):
+        return line
+    head, at = text[:_PREFIX], 0
+    for _ in range(3):
+        stamp = line.start is None and (_STAMP.match(head, at) or _SECONDS.match(head, at))
+        if stamp:
+            line.start, line.end = stamp["start"], stamp["end"]
+            # "10:30 was when I woke" is talk; "[10:30] I woke" and "00:10:30 I woke" are not.
+            opened = head[at] in "[(<{" and ":" in stamp["start"]
+            line.stamped = opened or stamp["start"].count(":") == 2 or stamp.end() == len(text)
+            at = stamp.end()
+            if line.stamped:
+                line.rest = text[at:]
+            continue
+        numeral = line.id is None and _NUMBER.match(head, at)
+        if not numeral:
+            break
+        line.id, line.boxed_id = numeral["plain"] or numeral["boxed"], bool(numeral["boxed"])
+        at = numeral.end()
+    match = _LABEL.match(head, at)
+    label = tidy(match["box"] or match["name"] or "") if match else ""
+    # A tab parts label and words only where the label is beyond doubt.
+    if match and label and (match["sep"] != "\t" or is_known(label)):
+        line.label, line.rest = label, text[match.end() :]
+        _take_stamp(line, match["stamp"] or match["after"])
+    elif len(text) <= 80 and (match := _ALONE.fullmatch(head, at)):
+        line.alone = tidy(match["name"])
+        _take_stamp(line, match["stamp"])
+    return line
+
+
+def _take_stamp(line: _Line, stamp: str | None) -> None:
+    if stamp and line.start is None and (match := _STAMP.match(stamp.strip())):
+        line.start, line.end = match["start"], match["end"]
+
+
+def _assign(lines: list[_Line]) -> None:
+    """Decide which labels are speakers, and undo what was taken off the other lines."""
+    speakers = choose(
+        (None if _is_header_key(line.label) else line.label for line in lines if not _is_event(line)),
+        lone=False,
+    )
+    for line in lines:
+        if line.label in speakers:
+            line.speaker = line.label
+    if not any(line.speaker for line in lines):
+        _assign_alone(lines)
+    for line in lines:
+        if line.speaker is None:
+            line.id = None
+            if line.label is not None or not line.stamped:
+                # The label was talk; only a time before it comes off.
+                cut = _STAMP.match(line.text[:_PREFIX]) if line.stamped else None
+                line.rest = line.text[cut.end() :] if cut else line.text
+            if not line.stamped:
+                line.start = line.end = None
+
+
+def _assign_alone(lines: list[_Line]) -> None:
+    """Find speakers on lines of their own, without a colon, with the words on the lines below."""
+    candidates = [
+        n
+        for n, line in enumerate(lines)
+        if line.alone
+        and n + 1 < len(lines)
+        and (is_known(line.alone) or (is_name(line.alone) and (line.fresh or line.start)))
+    ]
+    counts = Counter(lines[n].alone for n in candidates)
+    blocks = sum(line.fresh for line in lines)
+    taken = {label for label in counts if label and (counts[label] >= 2 or is_known(label))}
+    stamped = any(lines[n].start for n in candidates)
+    # Names that come once count only where most blocks begin with a name and a time.
+    if stamped and sum(counts.values()) >= 0.8 * blocks:
+        taken |= {label for label in counts if label}
+    covered = sum(counts[label] for label in taken)
+    known = any(is_known(label) for label in taken)
+    if len(taken) < 2 and not (stamped and taken) and not (known and covered >= 2):
+        return
+    if not known and not stamped and covered < 0.5 * blocks:
+        return
+    last = -2
+    for n in candidates:
+        # Two such lines in a row: the second is what the first one said.
+        if lines[n].alone in taken and n != last + 1:
+            lines[n].speaker, lines[n].rest = lines[n].alone, ""
+            last = n
+
+
+def _is_event(line: _Line) -> bool:
+    return is_silence(line.rest) or _END.fullmatch(line.text[:_PREFIX]) is not None
+
+
+def _is_header_key(label: str | None) -> bool:
+    return label is not None and label.lower() in _HEADER_KEYS
+
+
+def _header(lines: list[_Line], speaking: list[_Line]) -> tuple[set[int], dict[str, Any]]:
+    """Return which lines are header, by their place in the list, and the facts that they state."""
+    counts = Counter(line.speaker for line in speaking)
+    first = _first_talk(lines, counts)
+    top: set[int] = set()
+    meta: dict[str, Any] = {}
+    for n, line in enumerate(lines[:first] if speaking else lines[:20]):
+        key = _KEY.fullmatch(line.text) if len(line.text) <= 200 else None
+        if key and _is_header_key(key[1].strip()):
+            name, value = _HEADER_KEYS[key[1].strip().lower()], clean(key[2])
+            if name and value:
+                meta.setdefault(name, value)
+        elif not speaking:
+            # Without speakers nothing tells where talk begins.
+            break
+        elif not (line.speaker or _looks_like_header(line.text)):
+            continue
+        top.add(n)
+    return top, meta
+
+
+def _first_talk(lines: list[_Line], counts: Counter[str | None]) -> int:
+    """Return the place of the first line that a speaker says.
+
+    ``Client: Ann Lee`` above talk that is labelled ``T:`` and ``C:`` says who takes part.
+    """
+    repeated = sum(count for count in counts.values() if count >= 2)
+    for n, line in enumerate(lines):
+        if line.speaker is None:
+            continue
+        said = line.rest
+        names_a_person = (
+            counts[line.speaker] == 1
+            and repeated >= 3
+            and len(line.speaker) > 2
+            and said
+            and (is_name(said) or said.isalnum())
+            and not line.start
+            and not line.id
+        )
+        # The block of names must be closed by an empty line.
+        closed = any(later.fresh for later in lines[n + 1 : n + 12] if n + 1 < len(lines))
+        if not (names_a_person and closed):
+            return n
+    return len(lines)
+
+
+def _looks_like_header(text: str) -> bool:
+    if is_silence(text):
+        return False
+    if not any(char.isalnum() for char in text):
+        return True
+    if len(text) <= 200 and _HEADER_WORDS.search(text):
+        return True
+    return len(text.split()) <= 10 and len(text) <= 120 and not text.endswith((".", "?", "!", "…", "]", ")"))
+
+
+def _number(speaking: list[_Line]) -> bool:
+    """Tell whether the input numbers its turns, and put the numbers in place.
+
+    ``T1 … C1 … T2`` counts turns and ``C1 … C2 … C1`` tells clients apart: numbers that count never
+    come back, never fall, and stand on every label.
+    """
+    if len(speaking) < 2:
+        return False
+    ids = [line.id for line in speaking if line.id is not None]
+    if len(ids) >= 0.9 * len(speaking) and len(set(ids)) >= 0.9 * len(ids):
+        values = [int(number) for number in ids]
+        steps = [b - a for a, b in pairwise(values)]
+        counting = sum(step == 1 for step in steps) >= 0.5 * len(steps)
+        if counting or not all(line.boxed_id for line in speaking if line.id):
+            return True
+        # "[7] T: … [31] C: …" are seconds.
+        if all(step >= 0 for step in steps):
+            for line in speaking:
+                line.start, line.id = line.start or line.id, None
+            return False
+        return True
+    for line in speaking:
+        line.id = None
+    parts = [split_number(line.speaker or "") for line in speaking]
+    split = [part for part in parts if part is not None]
+    if len(split) < 0.9 * len(speaking) or len(set(split)) < 0.95 * len(split):
+        return False
+    by_base: dict[str, list[int]] = {}
+    for base, number in split:
+        by_base.setdefault(base, []).append(int(number))
+    if max(map(len, by_base.values())) < 2 or len(by_base) == 1:
+        return False
+    falls = sum(b < a for run in by_base.values() for a, b in pairwise(run))
+    if falls > 0.05 * len(split):
+        return False
+    for line, part in zip(speaking, parts, strict=True):
+        if part is not None:
+            line.speaker, line.id = part
+    return True
+
+
+def _join(lines: list[_Line]) -> list[Utterance]:
+    """Put continuation lines to the utterance that they continue."""
+    labelled = any(line.speaker for line in lines)
+    out: list[Utterance] = []
+    open_: Utterance | None = None
+    parts: list[str] = []
+    speaker: str | None = None
+    pending: _Line | None = None  # a time on a line of its own, for what comes next
+
+    def close() -> None:
+        nonlocal open_, parts
+        words = clean(" ".join(parts))
+        if open_ is not None and words:
+            out.append(replace(open_, text=words))
+        open_, parts = None, []
+
+    for line in lines:
+        if _END.fullmatch(line.text[:_PREFIX]) and len(line.text) < _PREFIX:
+            continue
+        silent = line.speaker is None and is_silence(line.rest)
+        if line.stamped and not line.rest and line.speaker is None:
+            close()
+            pending = line
+            continue
+        if line.start is None and pending is not None:
+            line.start, line.end = pending.start, pending.end
+        if line.speaker is not None:
+            speaker = line.speaker
+        begins = open_ is None or line.speaker is not None or silent or line.stamped or pending is not None
+        if begins or not labelled:
+            close()
+            start_s, end_s = span(line.start, line.end)
+            open_ = Utterance(None if silent else speaker, "", start_s, end_s, line.line, line.id)
+        pending = None
+        parts.append(line.rest)
+        if silent:
+            close()
+    close()
+    return out

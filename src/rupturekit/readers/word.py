@@ -1,0 +1,221 @@
+"""DOCX: transcripts in paragraphs, and in tables of two or three columns."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from rupturekit.readers.labels import is_known, is_name, tidy
+from rupturekit.readers.raw import RawSession, Source, Utterance, clean, seconds
+from rupturekit.readers.records import sessions
+from rupturekit.readers.table import Row, by_role, from_rows, header_at
+from rupturekit.readers.text import is_silence, parse
+
+_W = "{http://schemas.openxmlformats.org/wordprocessingml/2006/main}"
+# What a tracked change took out, and text boxes, which Word stores twice.
+_HIDDEN = frozenset(f"{_W}{name}" for name in ("del", "moveFrom", "txbxContent", "pPr", "rPr"))
+_BREAKS = {f"{_W}tab": "\t", f"{_W}br": "\n", f"{_W}cr": "\n", f"{_W}noBreakHyphen": "-"}
+
+
+@dataclass(slots=True)
+class _Block:
+    """Paragraphs in a row, or a table; each line or row with its place in the document."""
+
+    lines: list[tuple[int, str]] = field(default_factory=list)
+    rows: list[Row] = field(default_factory=list)
+
+
+def read(source: Source, format: str, columns: Mapping[str, str] | None) -> list[RawSession]:
+    """Read the sessions in a Word document; ``line`` counts its paragraphs and table rows.
+
+    Words that a tracked change put in are read, those that it took out are not.
+    """
+    import docx
+
+    try:
+        body = docx.Document(io.BytesIO(source.data)).element.body
+        blocks = list(_blocks(body))
+    except Exception:
+        # A damaged document fails in a dozen ways inside zipfile, lxml and python-docx.
+        raise source.error(
+            "the Word document is damaged or cut short", "Open it in Word and save it anew"
+        ) from None
+    parts: list[RawSession] = []
+    pending: list[tuple[int, str]] = []
+    for block in blocks:
+        table = _table(block.rows, source, format, columns) if block.rows else None
+        if table is None:
+            pending += block.lines or _as_lines(block.rows)
+            continue
+        parts += _text(pending, format)
+        pending = []
+        parts += table
+    parts += _text(pending, format)
+    return _together(parts, format)
+
+
+def _together(parts: Sequence[RawSession], format: str) -> list[RawSession]:
+    """Join the parts of a document that belong to one session."""
+    found: dict[str | None, RawSession] = {}
+    for part in parts:
+        before = found.get(part.id)
+        found[part.id] = (
+            part
+            if before is None
+            else replace(
+                before,
+                utterances=before.utterances + part.utterances,
+                numbered=(before.numbered or not before.utterances)
+                and (part.numbered or not part.utterances),
+                meta={**part.meta, **before.meta},
+            )
+        )
+    named = [session for id, session in found.items() if id is not None]
+    if named and None in found and not found[None].utterances:
+        return named
+    return list(found.values())
+
+
+def _text(lines: Sequence[tuple[int, str]], format: str) -> list[RawSession]:
+    parsed = parse(lines)
+    if not parsed.utterances and not parsed.meta:
+        return []
+    return [RawSession(None, parsed.utterances, format, None, parsed.numbered, dict(parsed.meta))]
+
+
+def _blocks(body: Any) -> Iterator[_Block]:
+    place = 0
+    paragraphs = _Block()
+    for element in _walk(body, (f"{_W}p", f"{_W}tbl")):
+        if element.tag == f"{_W}p":
+            place += 1
+            # A paragraph may hold several lines, parted by soft breaks.
+            paragraphs.lines += [(place, line) for line in _words(element).split("\n")]
+            continue
+        if paragraphs.lines:
+            yield paragraphs
+            paragraphs = _Block()
+        table = _Block()
+        for row in _walk(element, (f"{_W}tr",)):
+            place += 1
+            cells = [_cell(cell) for cell in _walk(row, (f"{_W}tc",))]
+            if any(cells):
+                table.rows.append((place, cells))
+        yield table
+    if paragraphs.lines:
+        yield paragraphs
+
+
+def _walk(element: Any, tags: tuple[str, ...]) -> Iterator[Any]:
+    """Yield the nearest elements with these tags, in order, through content controls and changes."""
+    for child in element:
+        if child.tag in tags:
+            yield child
+        elif isinstance(child.tag, str) and child.tag not in _HIDDEN:
+            yield from _walk(child, tags)
+
+
+def _words(element: Any) -> str:
+    out: list[str] = []
+
+    def collect(parent: Any) -> None:
+        for child in parent:
+            if child.tag == f"{_W}t":
+                out.append(child.text or "")
+            elif child.tag in _BREAKS:
+                out.append(_BREAKS[child.tag])
+            elif isinstance(child.tag, str) and child.tag not in _HIDDEN:
+                collect(child)
+
+    collect(element)
+    return "".join(out)
+
+
+def _cell(cell: Any) -> str:
+    return "\n".join(_words(p) for p in _walk(cell, (f"{_W}p",))).strip()
+
+
+def _as_lines(rows: Sequence[Row]) -> list[tuple[int, str]]:
+    """Write a table that is no transcript by its columns as lines of text."""
+    lines: list[tuple[int, str]] = []
+    for place, cells in rows:
+        filled = [cell for cell in cells if cell]
+        if len(filled) == 2 and "\n" not in filled[0]:
+            # "Date | 4 May" reads as the header line "Date: 4 May"; a time or number stays before.
+            joint = " " if _is_mark(filled[0]) or filled[0].endswith(":") else ": "
+            filled = [joint.join(filled)]
+        lines += [(place, line) for cell in filled for line in cell.split("\n")]
+    return lines
+
+
+def _is_mark(cell: str) -> bool:
+    bare = cell.strip("[]()<> .#")
+    return bare.isdigit() or seconds(bare) is not None
+
+
+def _table(
+    rows: list[Row], source: Source, format: str, columns: Mapping[str, str] | None
+) -> list[RawSession] | None:
+    """Read a table as a transcript by its columns; None if its columns do not part speaker and words."""
+    if max(len(cells) for _, cells in rows) < 2:
+        return None
+    at = header_at(rows, columns)
+    if at is not None and len(rows[at][1]) > 1:
+        return from_rows(_spread(rows[at:]), source, format, columns)
+    parties = by_role(rows)
+    if parties:
+        said = tuple(
+            Utterance(label, clean(cells[n]), line=place)
+            for place, cells in rows[1:]
+            for n, label in parties
+            if n < len(cells) and cells[n].strip()
+        )
+        return [RawSession(None, said, format)]
+    places = _guess(rows)
+    if places is None:
+        return None
+    records = []
+    for place, cells in _spread(rows, places["text"]):
+        record: dict[str, Any] = {key: cells[n] for key, n in places.items() if n < len(cells)}
+        for key in ("start", "turn"):
+            if key in record:
+                record[key] = record[key].strip("[]()<> .#")
+        records.append((place, record))
+    return sessions(records, source, format)
+
+
+def _spread(rows: Sequence[Row], text_at: int | None = None) -> list[Row]:
+    """Put a lone cell, merged across the row, where the words stand if it is a silence."""
+    out: list[Row] = []
+    for place, cells in rows:
+        if len(cells) == 1 and text_at is not None:
+            if not is_silence(cells[0]):
+                continue
+            cells = [""] * text_at + list(cells)
+        out.append((place, cells))
+    return out
+
+
+def _guess(rows: Sequence[Row]) -> dict[str, int] | None:
+    """Tell the columns of a table without a header by what stands in them."""
+    width = max(len(cells) for _, cells in rows)
+    columns = [[cells[n] for _, cells in rows if n < len(cells) and cells[n]] for n in range(width)]
+    lengths = [sum(map(len, column)) for column in columns]
+    places = {"text": lengths.index(max(lengths))}
+    for n, column in enumerate(columns):
+        if n == places["text"] or not column:
+            continue
+        bare = [cell.strip("[]()<> .#") for cell in column]
+        labels = [tidy(cell).rstrip(" :：") for cell in column]
+        if sum(cell.isdigit() for cell in bare) >= 0.8 * len(bare):
+            places.setdefault("turn", n)
+        elif sum(":" in cell and seconds(cell) is not None for cell in bare) >= 0.8 * len(bare):
+            places.setdefault("start" if "start" not in places else "end", n)
+        elif all(is_known(label) for label in labels) or (
+            all(is_known(label) or is_name(label) for label in labels)
+            and len(set(labels)) <= max(2, len(labels) // 2)
+        ):
+            places.setdefault("speaker", n)
+    return places if "speaker" in places else None
