@@ -1,0 +1,489 @@
+"""Raw utterances → a transcript: roles, merging, silences, back-channels, and what to beware of."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from .readers.raw import RawSession, Utterance
+from .roles import RoleError, assign_roles, contradicted, speaker_key
+from .transcript import Role, Transcript, Turn
+
+__all__ = ["SESSION_FLAGS", "TURN_FLAGS", "RoleError", "segment", "session_flags", "turn_flags"]
+
+SILENCE = "[silence]"
+"""The text of a client turn that is a silence."""
+SILENCE_S = 5.0
+"""A silence this long after a therapist's question is the client's turn."""
+
+TURN_FLAGS: Mapping[str, str] = {
+    "silence": "a silence of 5 s or more, as a turn or within it",
+    "pause": "a shorter or unmeasured pause was transcribed",
+    "paraverbal": "laughing, nodding, sighing, crying or the like was transcribed",
+    "backchannel_inside": "a listener's back-channel stands in square brackets within the turn",
+    "overlap": "overlapping talk was marked",
+    "inaudible": "words could not be heard",
+    "redacted": "words were replaced to protect somebody",
+    "one_word": "a single word",
+    "minute_long": "a minute or more, or where times are missing 180 words or more",
+}
+SESSION_FLAGS: Mapping[str, str] = {
+    "roles_inferred": "roles were inferred from the talk",
+    "roles_contradicted": "the talk says that the labels of therapist and client are swapped",
+    "third_speaker": "somebody beside therapist and client speaks",
+    "unknown_speaker": "some talk has no speaker's label, or one that says unknown",
+    "many_one_word_turns": "two fifths or more of the client's turns are one word",
+    "minute_long_turns": "some turn lasts a minute or more; speaker changes may have been missed",
+    "no_punctuation": "hardly any punctuation, as in automatic captions",
+    "no_times": "no turn has times",
+    "missing_times": "some turns have no times",
+    "diarisation_doubt": "speakers look told apart by a machine, which errs most on the short turns that "
+    "carry minimal responses",
+}
+
+_OPEN, _CLOSE = r"[\[(<{*]{1,2}", r"[\])>}*]{1,2}"
+# Bounded, so that a turn of any length is searched in linear time.
+_BRACKETED = re.compile(
+    r"\[{1,2}([^\[\]]{1,60})\]{1,2}|\(\(?([^()]{1,60})\)\)?|<([^<>]{1,60})>|\*([^*\s][^*]{0,40})\*"
+)
+_TIMED = re.compile(
+    r"(?P<min>\d{1,2}):(?P<sec>\d\d)(?:[.,]\d+)?"
+    r"|(?P<n>\d{1,4}(?:[.,]\d+)?)[\s-]?(?P<unit>s|secs?|seconds?|mins?|minutes?)?\b",
+    re.IGNORECASE,
+)
+_STILL = re.compile(
+    r"\b(?:silen(?:ce|t)|paus(?:es?|ing)|quiet|no (?:response|answer|reply))\b", re.IGNORECASE
+)
+_LONG = re.compile(r"\blong\b|\blengthy\b|\bprolonged\b|\bextended\b", re.IGNORECASE)
+_BARE_TIME = re.compile(r"\d{1,4}[.,]\d+|\d{1,4}(?:[.,]\d+)?\s?(?:s|secs?|seconds?)\.?", re.IGNORECASE)
+
+_PARAVERBAL = re.compile(
+    r"laugh|chuckl|giggl|nod|shak\w+ (?:\w+ )?head|sigh|cr(?:y|ies|ied)|sob|tear|weep|sniff|shrug|cough|whisper|mumbl|"
+    r"smil|snort|scoff|groan|exhal|inhal|breath|gasp|yawn|voice|frown|grimac|look|eye|clear\w* throat|tut|hum|swallow|"
+    r"gestur|stammer|rais|moan|wip|lean|fidget|tone|sarcas|stands|leaves|yell|shout",
+    re.IGNORECASE,
+)
+_OVERLAP = re.compile(r"overlap|crosstalk|cross[- ]talk|simultaneous|talking over", re.IGNORECASE)
+_INAUDIBLE = re.compile(
+    r"inaudible|unintelligible|unclear|indistinct|indiscernible|unsure|unin\b|\?+$|xx+$", re.IGNORECASE
+)
+_REDACTION_WORD = re.compile(
+    r"(?:redact|anonymi[sz]ed|de-?identified|omitted|name|city|town|place|location|date|age|school|company|hospital|"
+    r"doctor|person|phone|address|street|employer|country)\w*(?:[ _-]?(?:\w{1,12}|\d+))?",
+    re.IGNORECASE,
+)
+_REDACTION_CODE = re.compile(r"[A-Z][A-Z_ -]+\d*")
+_REDACTION_BARE = re.compile(r"\bX{3,}\b|█{2,}|_{4,}|\*{3,}")
+_SLASHES = re.compile(r"(?<![:/\w])//(?!/)|(?<=\s)//")
+
+_BACKCHANNEL = re.compile(
+    r"(?:m+[ -]?h+m+|mhm+|m+|hm+|uh[ -]?huh|ah|oh|yeah|yes|yep|yup|right|okay|ok|sure|i see)"
+    r"(?: (?:yeah|right|okay|ok|sure|yes))?",
+    re.IGNORECASE,
+)
+_EDGE = " .,!…-–—[]()"
+_HANGING = re.compile(r"(?:[,–—-]|\.\.\.|…)[\"”’')\]]*$")
+_ENDED = re.compile(r"[.?!][\"”’')\]]*$")
+_ASKED = re.compile(r"\?[\"”’')\]\s.!-]*$")
+_ASKS = re.compile(
+    r"\b(?:how|what|why|when|where|who|which|(?:do|did|are|were|have|can|could|would|will|is|was) (?:you|it|there|that)|"
+    r"tell me|talk to me|describe)\b",
+    re.IGNORECASE,
+)
+_INVITES = re.compile(
+    r"^(?:(?:so|okay|and|well|please|can you)\W+)*(?:tell me|talk to me|describe|say more)\b", re.IGNORECASE
+)
+_SENTENCE = re.compile(r"[.?!…]\s+")
+_WORD = re.compile(r"\w+(?:['’-]\w+)*")
+_PUNCTUATION = re.compile(r"[.?!]")
+_MACHINE_LABEL = re.compile(r"(?:speaker|spk|spkr|s)[ _-]?\d+", re.IGNORECASE)
+
+
+# --- marks in the text ----------------------------------------------------------------------------
+
+
+def _marks(text: str) -> Iterator[str]:
+    """Yield what stands in brackets (or between asterisks) in the text."""
+    for match in _BRACKETED.finditer(text):
+        yield next(group for group in match.groups() if group is not None).strip()
+
+
+def _silence(mark: str) -> tuple[bool, float | None]:
+    """Tell whether a mark is a silence or pause, and how many seconds (None: not said)."""
+    if not (_STILL.search(mark) or _BARE_TIME.fullmatch(mark)):
+        return False, None
+    time = _TIMED.search(mark)
+    if time is None:
+        return True, SILENCE_S if _LONG.search(mark) or "silen" in mark.lower() else None
+    if time["min"] is not None:
+        return True, 60.0 * int(time["min"]) + int(time["sec"])
+    number = float(time["n"].replace(",", "."))
+    return True, number * (60 if (time["unit"] or "").lower().startswith("min") else 1)
+
+
+def _is_long(mark: str) -> bool:
+    return (_silence(mark)[1] or 0.0) >= SILENCE_S
+
+
+def _without_marks(text: str) -> str:
+    return _BRACKETED.sub(" ", text)
+
+
+def turn_flags(turn: Turn) -> tuple[str, ...]:
+    """Return what to know when reading a turn, from `TURN_FLAGS`, sorted.
+
+    Examples
+    --------
+    >>> turn_flags(Turn(0, "C", "client", "Fine. [laughs] I asked [NAME] (pause 2s) about it."))
+    ('paraverbal', 'pause', 'redacted')
+    >>> turn_flags(Turn(1, "C", "client", "[silence]"))
+    ('silence',)
+    """
+    flags = set()
+    for mark in _marks(turn.text):
+        still, seconds = _silence(mark)
+        if still:
+            flags.add("silence" if (seconds or 0.0) >= SILENCE_S else "pause")
+        elif _BACKCHANNEL.fullmatch(mark.strip(_EDGE)):
+            flags.add("backchannel_inside")
+        elif _INAUDIBLE.search(mark):
+            flags.add("inaudible")
+        elif _OVERLAP.search(mark):
+            flags.add("overlap")
+        elif _PARAVERBAL.search(mark):
+            flags.add("paraverbal")
+        elif _REDACTION_WORD.fullmatch(mark) or _REDACTION_CODE.fullmatch(mark):
+            flags.add("redacted")
+    if _SLASHES.search(turn.text):
+        flags.add("overlap")
+    if _REDACTION_BARE.search(turn.text):
+        flags.add("redacted")
+    n_words = len(_WORD.findall(_without_marks(turn.text)))
+    if n_words == 1:
+        flags.add("one_word")
+    if turn.start_s is not None and turn.end_s is not None:
+        if turn.end_s - turn.start_s >= 60:
+            flags.add("minute_long")
+    elif n_words >= 180:
+        flags.add("minute_long")
+    return tuple(sorted(flags))
+
+
+def session_flags(transcript: Transcript) -> tuple[str, ...]:
+    """Return what to know when reading a session, from `SESSION_FLAGS`, sorted.
+
+    Examples
+    --------
+    >>> turns = (Turn(0, "T", "therapist", "How are you?"), Turn(1, "C", "client", "Tired."))
+    >>> session_flags(Transcript("s1", turns, meta={"role_source": "labels"}))
+    ('no_times',)
+    """
+    flags = set()
+    turns = transcript.turns
+    source = transcript.meta.get("role_source")
+    if source == "inferred":
+        flags.add("roles_inferred")
+    elif contradicted(
+        [turn.text for turn in transcript.of("therapist")],
+        [turn.text for turn in transcript.of("client")],
+    ):
+        flags.add("roles_contradicted")
+    for turn in transcript.of("other"):
+        unknown = turn.speaker.lower().startswith(("unknown", "unidentified"))
+        flags.add("unknown_speaker" if unknown else "third_speaker")
+    by_turn = [(turn, turn_flags(turn)) for turn in turns]
+    brief = [turn for turn, found in by_turn if "one_word" in found and turn.role == "client"]
+    n_client = sum(turn.role == "client" for turn in turns)
+    if n_client >= 5 and len(brief) >= 0.4 * n_client:
+        flags.add("many_one_word_turns")
+    if any("minute_long" in found for _, found in by_turn):
+        flags.add("minute_long_turns")
+    bare = _unpunctuated([turn.text for turn in turns])
+    if bare:
+        flags.add("no_punctuation")
+    untimed = sum(turn.start_s is None for turn in turns)
+    if untimed:
+        flags.add("no_times" if untimed == len(turns) else "missing_times")
+    if bare or any(_MACHINE_LABEL.fullmatch(turn.speaker) for turn in turns):
+        flags.add("diarisation_doubt")
+    return tuple(sorted(flags))
+
+
+def _unpunctuated(texts: list[str]) -> bool:
+    """Tell whether the talk has fewer than one full stop or question mark in fifty words."""
+    n_words = sum(len(text.split()) for text in texts)
+    return n_words >= 30 and sum(len(_PUNCTUATION.findall(t)) for t in texts) * 50 < n_words
+
+
+# --- utterances to turns --------------------------------------------------------------------------
+
+
+def segment(
+    raw: RawSession,
+    *,
+    id: str,
+    roles: Mapping[str, str] | None = None,
+    path: str | None = None,
+) -> Transcript:
+    """Make a transcript of a session's utterances.
+
+    Consecutive utterances of a speaker merge; a silence of `SILENCE_S` or more after a therapist's question,
+    transcribed or timed, becomes a client turn ``[silence]``; a listener's back-channel that does not
+    interrupt the other's running turn goes into it in square brackets. Where the input numbers its own
+    turns none of this is done, and each utterance is a turn.
+
+    Parameters
+    ----------
+    raw : RawSession
+        As a reader gives it.
+    id : str
+        The session's id.
+    roles : mapping, optional
+        Speaker label (in any case) to ``therapist``, ``client`` or ``other``; else told from the labels or
+        inferred from the talk.
+    path : str, optional
+        Where the session was read from.
+
+    Raises
+    ------
+    RoleError
+        If it cannot be told who is therapist and who is client; the message says why and what to do.
+
+    Examples
+    --------
+    >>> talk = (Utterance("T", "So when he left,"), Utterance("C", "Mm-hmm."),
+    ...         Utterance("T", "what was that like?"), Utterance(None, "[silence 12s]"),
+    ...         Utterance("C", "Empty."))
+    >>> for turn in segment(RawSession(None, talk, "text"), id="s1"): print(turn.role, "|", turn.text)
+    therapist | So when he left, [Mm-hmm] what was that like?
+    client | [silence]
+    client | Empty.
+    """
+    utterances = [
+        replace(utterance, text=text)
+        for utterance in raw.utterances
+        if (text := " ".join(utterance.text.split()))
+    ]
+    if not utterances:
+        raise RoleError("no talk in this session")
+    # A silence on a line of its own is nobody's; it must not look like an unknown speaker.
+    talk = [(u.speaker, u.text) for u in utterances if u.speaker or not _is_mark(u.text)]
+    decided = assign_roles(talk or [(None, "")], roles)
+    role_of = {key: role for key, role in decided.of.items()}
+    if raw.numbered:
+        drafts = [_draft(u, role_of) for u in utterances]
+    else:
+        drafts = _Merger(role_of, _unpunctuated([u.text for u in utterances])).run(utterances)
+    turns = tuple(
+        Turn(i, d.speaker, d.role, " ".join(d.parts), d.start_s, d.end_s, d.line, tuple(d.source_ids))
+        for i, d in enumerate(drafts)
+    )
+    meta: dict[str, Any] = {
+        **raw.meta,
+        "path": path,
+        "format": raw.format,
+        "encoding": raw.encoding,
+        "role_source": decided.source,
+        "role_confidence": decided.confidence,
+        "numbered": raw.numbered,
+    }
+    transcript = Transcript(id, turns, meta={k: v for k, v in meta.items() if v is not None})
+    return replace(transcript, meta={**transcript.meta, "flags": list(session_flags(transcript))})
+
+
+@dataclass(slots=True)
+class _Draft:
+    """A turn while it grows."""
+
+    speaker: str
+    role: Role
+    parts: list[str]
+    start_s: float | None = None
+    end_s: float | None = None
+    line: int | None = None
+    source_ids: list[str] = field(default_factory=list)
+
+    @property
+    def key(self) -> str:
+        return speaker_key(self.speaker)
+
+    @property
+    def is_silence(self) -> bool:
+        return self.parts == [SILENCE] and self.role == "client"
+
+
+def _draft(utterance: Utterance, role_of: Mapping[str, Role]) -> _Draft:
+    return _Draft(
+        utterance.speaker or "unknown",
+        role_of.get(speaker_key(utterance.speaker), "other"),
+        [utterance.text],
+        utterance.start_s,
+        utterance.end_s,
+        utterance.line,
+        [utterance.source_id] if utterance.source_id is not None else [],
+    )
+
+
+def _is_mark(text: str) -> bool:
+    """Tell whether the text is nothing but one mark of silence or pause."""
+    match = _BRACKETED.fullmatch(text)
+    return match is not None and any(_silence(mark)[0] for mark in _marks(text))
+
+
+def _edge_silence(text: str, *, last: bool) -> tuple[str, str] | None:
+    """Split a long silence off the beginning or the end: (mark, rest); None if there is none."""
+    # the window is wider than the longest mark, so that a long turn costs no more than a short one
+    window = 70
+    if last:
+        found = None
+        for found in _BRACKETED.finditer(text, max(0, len(text) - window)):
+            pass
+        if found is None or text[found.end() :].strip(" .,"):
+            return None
+        rest = text[: found.start()].rstrip()
+    else:
+        found = _BRACKETED.match(text)
+        if found is None:
+            return None
+        rest = text[found.end() :].lstrip(" .,")
+    if not all(_is_long(mark) for mark in _marks(found[0])):
+        return None
+    return found[0], rest
+
+
+class _Merger:
+    """One pass over the utterances of a session."""
+
+    def __init__(self, role_of: Mapping[str, Role], bare: bool) -> None:
+        self.role_of = role_of
+        self.bare = bare
+        self.turns: list[_Draft] = []
+        client = next((key for key, role in role_of.items() if role == "client"), "")
+        self.client_key = client
+        self.client_label = ""
+        self.before: list[_Draft] = []
+
+    def run(self, utterances: list[Utterance]) -> list[_Draft]:
+        self.client_label = next(
+            (u.speaker for u in utterances if u.speaker and speaker_key(u.speaker) == self.client_key),
+            "client",
+        )
+        for number, utterance in enumerate(utterances):
+            following = utterances[number + 1] if number + 1 < len(utterances) else None
+            self._take(_draft(utterance, self.role_of), following, labelled=bool(utterance.speaker))
+        # a pause with no talk after or before it
+        self.turns.extend(self.before)
+        return self.turns
+
+    def _take(self, new: _Draft, following: Utterance | None, *, labelled: bool) -> None:
+        asked = self._asked()
+        (text,) = new.parts
+        if _is_mark(text):
+            long = any(_is_long(mark) for mark in _marks(text))
+            if asked and long:
+                self._silence(new.start_s, new.end_s, new.line, new.source_ids)
+                return
+            if not labelled or new.role == "other":
+                self._into_text(new)
+                return
+        if asked and self._timed_gap(new):
+            last = self.turns[-1]
+            self._silence(last.end_s, new.start_s, new.line, [])
+        elif asked and new.role == "client" and (split := _edge_silence(text, last=False)):
+            if split[1]:
+                self._silence(new.start_s, None, new.line, new.source_ids)
+                new.parts = [split[1]]
+        for pause in self.before:
+            new.parts[:0] = pause.parts
+            new.source_ids[:0] = pause.source_ids
+        self.before = []
+        if self._is_backchannel(new, following):
+            last = self.turns[-1]
+            last.parts.append(f"[{text.strip(_EDGE)}]")
+            last.source_ids += new.source_ids
+            return
+        after = None
+        if new.role == "therapist" and (after := _edge_silence(text, last=True)):
+            if after[1] and self._is_question(after[1]):
+                new.parts[-1] = after[1]
+            else:
+                after = None
+        self._add(new)
+        if after:
+            self._silence(None, None, new.line, new.source_ids)
+
+    def _add(self, new: _Draft) -> None:
+        last = self.turns[-1] if self.turns else None
+        if last is None or last.key != new.key or last.is_silence or new.is_silence:
+            self.turns.append(new)
+            return
+        last.parts += new.parts
+        last.end_s = new.end_s if new.end_s is not None else last.end_s
+        last.source_ids += new.source_ids
+
+    def _silence(
+        self, start: float | None, end: float | None, line: int | None, source_ids: list[str]
+    ) -> None:
+        last = self.turns[-1]
+        if last.is_silence:
+            last.end_s = end if end is not None else last.end_s
+            last.source_ids += [s for s in source_ids if s not in last.source_ids]
+            return
+        self.turns.append(_Draft(self.client_label, "client", [SILENCE], start, end, line, list(source_ids)))
+
+    def _into_text(self, pause: _Draft) -> None:
+        """Keep a pause that is nobody's answer in the running turn, or in the first one to come."""
+        if not self.turns or self.turns[-1].is_silence:
+            self.before.append(pause)
+            return
+        self.turns[-1].parts += pause.parts
+        self.turns[-1].source_ids += pause.source_ids
+
+    def _asked(self) -> bool:
+        """Tell whether a therapist's question stands open."""
+        if not self.turns:
+            return False
+        last = self.turns[-1]
+        if last.is_silence:
+            return True
+        return last.role == "therapist" and self._is_question(last.parts[-1])
+
+    def _is_question(self, text: str) -> bool:
+        tail = _without_marks(text[-300:]).strip()
+        if _ASKED.search(tail):
+            return True
+        if _INVITES.match(_SENTENCE.split(tail.rstrip(".! "))[-1]):
+            return True
+        # Captions have no question marks: look for the words of a question in the last clause.
+        return self.bare and not _ENDED.search(tail) and bool(_ASKS.search(" ".join(tail.split()[-14:])))
+
+    def _timed_gap(self, new: _Draft) -> bool:
+        end = self.turns[-1].end_s
+        if self.turns[-1].is_silence or end is None or new.start_s is None:
+            return False
+        return new.start_s - end >= SILENCE_S
+
+    def _is_backchannel(self, new: _Draft, following: Utterance | None) -> bool:
+        """Tell whether this is a listener's sound within the other's running turn.
+
+        A client's short answer can be a minimal response, so anything that could be an answer stays a turn.
+        """
+        if not self.turns or following is None:
+            return False
+        last = self.turns[-1]
+        if last.key == new.key or speaker_key(following.speaker) != last.key or last.is_silence:
+            return False
+        if "other" in (new.role, last.role):
+            return False
+        (text,) = new.parts if len(new.parts) == 1 else ("",)
+        if not _BACKCHANNEL.fullmatch(text.strip(_EDGE)) or self._is_question(last.parts[-1]):
+            return False
+        if new.start_s is not None and last.end_s is not None and new.start_s < last.end_s - 0.05:
+            return new.end_s is None or new.end_s <= last.end_s + 0.5
+        said, goes_on = last.parts[-1], following.text.lstrip(" -–—….")
+        if self.bare or _ENDED.search(said) and not _HANGING.search(said):
+            return False
+        lower = goes_on[:1].islower() or re.match(r"I\b", goes_on) is not None
+        return lower or _HANGING.search(said) is not None
