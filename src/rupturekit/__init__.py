@@ -1,3 +1,91 @@
-"""Finds markers of alliance rupture in psychotherapy session transcripts."""
+"""Finds markers of alliance rupture in psychotherapy session transcripts.
+
+>>> import rupturekit as rk
+>>> rk.Turn(0, "C", "client", "I guess.").role
+'client'
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .annotation import (
+        AnnotatedTranscript,
+        Coded,
+        Episode,
+        Marker,
+        Provenance,
+        Score,
+    )
+    from .classifier import Classifier
+    from .codebook import Codebook, load_codebook
+    from .pipeline import Annotator, read, read_all
+    from .readers import ReadError
+    from .rules import RuleDetector, load_rules
+    from .segment import RoleError
+    from .tables import load, to_frame
+    from .transcript import Transcript, Turn
 
 __version__ = "0.1.0"
+
+# Each public name and the module that it comes from: imported when first asked for, so that
+# `import rupturekit` costs nothing.
+_HOME = {
+    "AnnotatedTranscript": "annotation",
+    "Annotator": "pipeline",
+    "Classifier": "classifier",
+    "Codebook": "codebook",
+    "Coded": "annotation",
+    "Episode": "annotation",
+    "Marker": "annotation",
+    "Provenance": "annotation",
+    "ReadError": "readers",
+    "RoleError": "segment",
+    "RuleDetector": "rules",
+    "Score": "annotation",
+    "Transcript": "transcript",
+    "Turn": "transcript",
+    "load": "tables",
+    "load_codebook": "codebook",
+    "load_rules": "rules",
+    "read": "pipeline",
+    "read_all": "pipeline",
+    "to_frame": "tables",
+}
+
+__all__ = [
+    "AnnotatedTranscript",
+    "Annotator",
+    "Classifier",
+    "Codebook",
+    "Coded",
+    "Episode",
+    "Marker",
+    "Provenance",
+    "ReadError",
+    "RoleError",
+    "RuleDetector",
+    "Score",
+    "Transcript",
+    "Turn",
+    "load",
+    "load_codebook",
+    "load_rules",
+    "read",
+    "read_all",
+    "to_frame",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f".{_HOME[name]}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

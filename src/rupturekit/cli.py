@@ -1,0 +1,280 @@
+"""The command line: ``rupturekit annotate`` and ``rupturekit check``.
+
+A command is a function in `COMMANDS` that adds its parser and sets ``run``, which returns the exit code:
+0 all done, 1 something failed, 2 wrong usage. Imports that take long stand inside ``run``, so that
+``--help`` is quick.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import secrets
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from . import __version__
+from .annotation import FAMILIES
+from .transcript import ROLES
+
+if TYPE_CHECKING:
+    from .batch import InputOutcome, Reading
+
+SHOWN = 40
+"""Sessions that the table on the screen shows; all of them are in sessions.csv."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Parameters
+    ----------
+    argv : sequence of str, optional
+        The arguments; those of the process when not given.
+
+    Returns
+    -------
+    int
+        The exit code.
+
+    Examples
+    --------
+    >>> main(["check", "no-such-file.txt"])
+    no-such-file.txt
+    1
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # a name that the terminal cannot show must not end the run
+            stream.reconfigure(errors="replace")
+    try:
+        args = _parser().parse_args(argv)
+    except SystemExit as stop:
+        return int(stop.code or 0)
+    run: Callable[[argparse.Namespace], int] = args.run
+    return run(args)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="rupturekit",
+        description="Finds alliance-rupture markers in psychotherapy transcripts, on this machine alone.",
+    )
+    parser.add_argument("--version", action="version", version=f"rupturekit {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    for add in COMMANDS:
+        add(commands)
+    return parser
+
+
+def _add_reading(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("reading, where it is not found out right")
+    group.add_argument(
+        "--roles",
+        type=_roles,
+        metavar="LABEL=ROLE,…",
+        help='who is who: "Speaker 1=therapist,Speaker 2=client"; roles are client, therapist, other',
+    )
+    group.add_argument(
+        "--columns",
+        type=_pairs,
+        metavar="FIELD=NAME,…",
+        help="which column of a table holds what: text=utterance,speaker=who,session=id",
+    )
+    group.add_argument("--input-format", metavar="NAME", help="text, docx, vtt, csv, json, …")
+    group.add_argument("--encoding", metavar="NAME", help="such as utf-8, utf-16, cp1252")
+
+
+def _pairs(text: str) -> dict[str, str]:
+    pairs: dict[str, str] = {}
+    for part in text.split(","):
+        name, equals, value = (piece.strip() for piece in part.rpartition("="))
+        if not (name and equals and value):
+            raise argparse.ArgumentTypeError("give NAME=VALUE,NAME=VALUE")
+        if name in pairs:
+            raise argparse.ArgumentTypeError(f"{name} is given twice")
+        pairs[name] = value
+    return pairs
+
+
+def _roles(text: str) -> dict[str, str]:
+    roles = _pairs(text)
+    if wrong := sorted(set(roles.values()) - set(ROLES)):
+        raise argparse.ArgumentTypeError(f"no role {', '.join(wrong)}; roles are {', '.join(ROLES)}")
+    return roles
+
+
+def _formats(text: str) -> list[str]:
+    from .tables import FORMATS
+
+    names = [name.strip() for name in text.split(",")]
+    if wrong := sorted(set(names) - set(FORMATS)):
+        raise argparse.ArgumentTypeError(f"no format {', '.join(wrong)}; there is {', '.join(FORMATS)}")
+    return list(dict.fromkeys(names))
+
+
+def _reading(args: argparse.Namespace) -> Reading:
+    from .batch import Reading
+
+    return Reading(args.roles, args.input_format, args.columns, args.encoding)
+
+
+def _add_annotate(commands: Any) -> None:
+    parser = commands.add_parser(
+        "annotate",
+        help="find markers in transcripts and write them as tables",
+        description="Reads transcripts, finds rupture and resolution markers, and writes turns.csv, "
+        "markers.csv, sessions.csv, annotations.jsonl and run.json.",
+    )
+    parser.add_argument("inputs", nargs="+", type=Path, metavar="IN", help="file, or folder of files")
+    parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="folder for the outputs")
+    parser.add_argument("--overwrite", action="store_true", help="replace the outputs of an earlier run in DIR")
+    model = parser.add_mutually_exclusive_group()
+    model.add_argument("--model", type=Path, metavar="DIR", help="a model of your own")
+    model.add_argument("--no-model", action="store_true", help="rules alone")
+    parser.add_argument("--format", type=_formats, default=[], metavar="NAME,…", help="besides CSV: parquet")
+    parser.add_argument(
+        "--no-text",
+        action="store_true",
+        help="leave the words out of every output, and names, ids and paths too",
+    )
+    parser.add_argument(
+        "--key-file",
+        type=Path,
+        metavar="FILE",
+        help="with --no-text: the secret that ids are hashed with, to have the same hashes in every run; "
+        "else a new one is drawn and forgotten",
+    )
+    _add_reading(parser)
+    parser.set_defaults(run=_annotate)
+
+
+def _annotate(args: argparse.Namespace) -> int:
+    from tqdm import tqdm
+
+    from .batch import annotate, check_output
+    from .pipeline import SHIPPED, Annotator
+    from .tables import Pseudonyms
+
+    if args.key_file and not args.no_text:
+        return _complain("--key-file goes with --no-text", 2)
+    try:
+        check_output(args.out, args.overwrite)
+        hide = None
+        if args.no_text:
+            key = args.key_file.read_bytes() if args.key_file else secrets.token_bytes(32)
+            if not key.strip():
+                return _complain("the key file is empty; write a long random secret into it", 2)
+            hide = Pseudonyms(key)
+        annotator = Annotator(None if args.no_model else args.model or SHIPPED)
+        outcomes = annotate(
+            args.inputs,
+            args.out,
+            annotator,
+            reading=_reading(args),
+            formats=args.format,
+            hide=hide,
+            overwrite=args.overwrite,
+            # disable=None shows the bar on a terminal only
+            progress=lambda inputs: tqdm(inputs, unit="file", disable=None),
+        )
+    except (ValueError, OSError) as error:
+        return _complain(str(error), 2)
+    _print_found(outcomes, args.out)
+    return int(any(outcome.outcome == "failed" for outcome in outcomes))
+
+
+def _print_found(outcomes: Sequence[InputOutcome], out: Path) -> None:
+    done = [s for outcome in outcomes for s in outcome.sessions if s.outcome == "done"]
+    header = ["session", "turns", *(family.replace("_", " ") for family in FAMILIES)]
+    table = [[s.session_id, s.n_turns, *s.found.values()] for s in done[:SHOWN]]
+    if len(done) > SHOWN:
+        table.append([f"… and {len(done) - SHOWN} more", *[""] * (len(header) - 1)])
+    total = [sum(s.found[family] for s in done) for family in FAMILIES]
+    table.append([f"{len(done)} in all", sum(s.n_turns for s in done), *total])
+    print("Turns on which each was found:")
+    _print_table(header, table)
+    for number, outcome in enumerate(outcomes, 1):
+        if outcome.outcome == "failed":
+            _complain(f"failed: input {number} of {len(outcomes)}, {outcome.path}: {outcome.reason}", 1)
+    if skipped := sum(outcome.outcome == "skipped" for outcome in outcomes):
+        print(f"{skipped} files skipped; run.json says why.")
+    print(f"Outputs are in {_plain(str(out))}: turns.csv, markers.csv, sessions.csv, …")
+
+
+def _add_check(commands: Any) -> None:
+    parser = commands.add_parser(
+        "check",
+        help="show how files are read, without their words",
+        description="Shows how files are read: format, encoding, speakers, roles, turns, flags; no words.",
+    )
+    parser.add_argument("inputs", nargs="+", type=Path, metavar="FILE")
+    _add_reading(parser)
+    parser.set_defaults(run=_check)
+
+
+def _check(args: argparse.Namespace) -> int:
+    from .batch import reason
+    from .segment import segment, session_flags
+
+    reading = _reading(args)
+    code = 0
+    for path in args.inputs:
+        print(_plain(str(path)))
+        try:
+            sessions = reading.sessions(path)
+        except Exception as error:
+            code = _complain(reason(error), 1)
+            continue
+        first = sessions[0]
+        encoding = f", {first.encoding}" if first.encoding else ""
+        print(f"  format {first.format}{encoding}; sessions: {len(sessions)}")
+        for raw in sessions:
+            id = raw.id if raw.id is not None else path.stem
+            print(f"  session {_plain(id)}: {len(raw.utterances)} utterances")
+            try:
+                transcript = segment(raw, id=id, roles=reading.roles, path=str(path))
+            except Exception as error:
+                labels = Counter(u.speaker or "(none)" for u in raw.utterances)
+                _print_speakers((label, "?", n) for label, n in labels.items())
+                code = _complain(f"{path}, session {id}: {reason(error)}", 1)
+                continue
+            speakers = Counter((turn.speaker, turn.role) for turn in transcript)
+            _print_speakers((label, role, n) for (label, role), n in speakers.items())
+            meta = transcript.meta
+            confidence = meta.get("role_confidence")
+            sure = f", confidence {confidence:.2f}" if confidence is not None else ""
+            print(f"    roles from {meta.get('role_source', 'labels')}{sure}; turns: {len(transcript)}")
+            flags = session_flags(transcript)
+            print(f"    flags: {', '.join(sorted(flags)) or 'none'}")
+    return code
+
+
+def _print_speakers(speakers: Iterable[tuple[str, str, int]]) -> None:
+    for label, role, n in speakers:
+        print(f"    {_plain(label)} = {role} ({n})")
+
+
+def _print_table(header: Sequence[object], rows: Sequence[Sequence[object]]) -> None:
+    cells = [[_plain(str(cell)) for cell in row] for row in (header, *rows)]
+    widths = [max(len(row[i]) for row in cells) for i in range(len(header))]
+    for first, *rest in cells:
+        numbers = (cell.rjust(width) for cell, width in zip(rest, widths[1:], strict=True))
+        print("  ".join([first.ljust(widths[0]), *numbers]).rstrip())
+
+
+def _plain(text: str) -> str:
+    """Take out what could steer a terminal: ids and labels come from the files."""
+    return "".join(char if char.isprintable() else "\ufffd" for char in text)
+
+
+def _complain(message: str, code: int) -> int:
+    print(_plain(f"rupturekit: {message}"), file=sys.stderr)
+    return code
+
+
+COMMANDS: Sequence[Callable[[Any], None]] = (_add_annotate, _add_check)
+"""Each adds one command to the parser."""

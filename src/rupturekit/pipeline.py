@@ -1,0 +1,236 @@
+"""From files to transcripts, and from transcripts to annotated ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, cast
+
+from . import __version__, score
+from .annotation import FAMILIES, AnnotatedTranscript, Coded, Marker, Provenance
+from .codebook import load_codebook
+from .readers import ReadError, read_sessions
+from .segment import segment
+from .transcript import Transcript
+
+if TYPE_CHECKING:
+    import numpy as np
+
+SHIPPED = "withdrawal-en"
+"""Name of the model that comes with the package."""
+
+
+class Model(Protocol):
+    """What `Annotator` asks of a model; `rupturekit.Classifier` is one."""
+
+    name: str
+    sha256: str
+    thresholds: dict[str, float]
+
+    def __call__(self, transcript: Transcript) -> Any:
+        """Return the model's output for every turn."""
+
+    def probability(self, output: Any, rule_scores: np.ndarray) -> np.ndarray:
+        """Return calibrated turn probabilities, shape (n_turns, 5)."""
+
+    def marker_probability(self, output: Any, turn_probabilities: np.ndarray) -> np.ndarray:
+        """Return calibrated marker probabilities, shape (n_turns, n_markers)."""
+
+
+def read_all(
+    path: str | PathLike[str],
+    *,
+    roles: Mapping[str, str] | None = None,
+    format: str | None = None,
+    columns: Mapping[str, str] | None = None,
+    encoding: str | None = None,
+) -> list[Transcript]:
+    """Read every session in a file.
+
+    Parameters
+    ----------
+    path : path-like
+        A transcript, or a table with many sessions.
+    roles : mapping, optional
+        Speaker label → ``client``, ``therapist`` or ``other``; else taken from the labels or inferred.
+    format, columns, encoding : optional
+        As for `rupturekit.readers.read_sessions`; found out when not given.
+
+    Returns
+    -------
+    list of Transcript
+        A session's id is that of the table's id column, else the file's stem.
+
+    Raises
+    ------
+    ReadError
+        If the file cannot be read as a transcript.
+    RoleError
+        If it stays unclear who is the client in one of the sessions.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     table = Path(folder, "all.csv")
+    ...     _ = table.write_text("session_id,speaker,text\\n1,T,How are you?\\n1,C,Fine.\\n")
+    ...     [(t.id, len(t)) for t in read_all(table)]
+    [('1', 2)]
+    """
+    path = Path(path)
+    return [
+        segment(raw, id=raw.id if raw.id is not None else path.stem, roles=roles, path=str(path))
+        for raw in read_sessions(path, format=format, columns=columns, encoding=encoding)
+    ]
+
+
+def read(
+    path: str | PathLike[str],
+    *,
+    roles: Mapping[str, str] | None = None,
+    format: str | None = None,
+    columns: Mapping[str, str] | None = None,
+    encoding: str | None = None,
+) -> Transcript:
+    """Read a file that holds one session.
+
+    Parameters and errors are those of `read_all`.
+
+    Raises
+    ------
+    ReadError
+        If the file holds more than one session; the message says how many.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     file = Path(folder, "s1.txt")
+    ...     _ = file.write_text("T: What would help most today?\\nC: No idea, really.\\n")
+    ...     [turn.role for turn in read(file)]
+    ['therapist', 'client']
+    """
+    path = Path(path)
+    sessions = read_sessions(path, format=format, columns=columns, encoding=encoding)
+    if len(sessions) != 1:
+        raise ReadError(f"{path}: this file holds {len(sessions)} sessions. Use read_all, which returns a list")
+    raw = sessions[0]
+    return segment(raw, id=raw.id if raw.id is not None else path.stem, roles=roles, path=str(path))
+
+
+class Annotator:
+    """Finds rupture and resolution markers in a transcript, by rules and model together.
+
+    Parameters
+    ----------
+    model : str, path, model object or None
+        ``"withdrawal-en"`` (the model that comes with the package), a folder made by
+        ``rupturekit train``, an object with the methods of `Model`, or None for rules alone. Without a
+        model the turn scores are the rules' weights, not calibrated probabilities.
+    rules : bool
+        Whether the rules take part.
+    thresholds : mapping, optional
+        Family or marker → probability from which it counts as present; in place of the model's own.
+    codebook : str
+        Name or file of the codebook, as for `load_codebook`.
+
+    Raises
+    ------
+    ValueError
+        If there is neither model nor rules, a threshold is not a probability of a known family or
+        marker, or the codebook lacks a marker that the model knows.
+
+    Examples
+    --------
+    >>> from rupturekit.transcript import Turn
+    >>> session = Transcript("s1", (
+    ...     Turn(0, "T", "therapist", "How has the work been going for you?"),
+    ...     Turn(1, "C", "client", "Honestly, this isn't helping."),
+    ... ))
+    >>> annotated = Annotator(model=None)(session)
+    >>> [(m.turn, m.marker, m.source) for m in annotated.markers]
+    [(1, 'complaint_progress', 'rule')]
+    """
+
+    def __init__(
+        self,
+        model: str | PathLike[str] | Model | None = SHIPPED,
+        *,
+        rules: bool = True,
+        thresholds: Mapping[str, float] | None = None,
+        codebook: str = "3rs-2015",
+    ) -> None:
+        if model is None and not rules:
+            raise ValueError("neither a model nor rules: nothing would be found; leave one of them on")
+        self.codebook = load_codebook(codebook)
+        self.model = _load_model(model)
+        chosen = {**(self.model.thresholds if self.model else {}), **(thresholds or {})}
+        for name, value in chosen.items():
+            if name not in FAMILIES and name not in self.codebook:
+                raise ValueError(f"threshold for {name!r}: no such family or marker in {self.codebook.name}")
+            if not 0 <= value <= 1:
+                raise ValueError(f"threshold for {name!r}: {value} is not a probability between 0 and 1")
+        # as coarse as the scores they are compared with, see `score`
+        self.thresholds = {name: round(value, 4) for name, value in chosen.items()}
+        self._rules: Callable[..., tuple[Marker, ...]] | None = None
+        rules_sha256 = None
+        if rules:
+            from .rules import RuleDetector
+
+            detector = RuleDetector()
+            self._rules, rules_sha256 = detector, detector.sha256
+        self.provenance = Provenance(
+            version=__version__,
+            codebook=f"{self.codebook.name} {self.codebook.version}",
+            rules_sha256=rules_sha256,
+            model=self.model.name if self.model else None,
+            model_sha256=self.model.sha256 if self.model else None,
+            thresholds=self.thresholds,
+        )
+
+    def __call__(self, transcript: Transcript) -> AnnotatedTranscript:
+        """Annotate one transcript."""
+        found = self._rules(transcript) if self._rules else ()
+        output = self.model(transcript) if self.model else None
+        markers, scores = self._decide(transcript, found, output)
+        if self._rules:
+            # what the model found too is a rupture that a therapist's rule may answer to
+            ruptures = sorted(score.present(markers)["rupture"])
+            again = self._rules(transcript, ruptures=ruptures)
+            if set(again) != set(found):
+                markers, scores = self._decide(transcript, again, output)
+        return AnnotatedTranscript(
+            transcript,
+            markers,
+            scores + score.rates(transcript, markers),
+            score.episodes(transcript, markers),
+            self._coded(transcript),
+            self.provenance,
+        )
+
+    def pipe(self, transcripts: Iterable[Transcript]) -> Iterator[AnnotatedTranscript]:
+        """Annotate transcripts one after the other, as they come."""
+        return map(self, transcripts)
+
+    def _decide(self, transcript: Transcript, found: Iterable[Marker], output: Any) -> Any:
+        weights = score.rule_scores(transcript, found)
+        if self.model is None:
+            p = score.without_model(weights)
+            return score.decide(transcript, found, p, self.thresholds, self.codebook)
+        p = self.model.probability(output, weights)
+        q = self.model.marker_probability(output, p)
+        return score.decide(transcript, found, p, self.thresholds, self.codebook, output, q)
+
+    def _coded(self, transcript: Transcript) -> tuple[Coded, ...]:
+        sources = ["rule"] * (self._rules is not None) + ["model"] * (self.model is not None)
+        last = len(transcript) - 1
+        return tuple(Coded(source, family, 0, last) for source in sources for family in FAMILIES)
+
+
+def _load_model(model: str | PathLike[str] | Model | None) -> Model | None:
+    if not isinstance(model, (str, PathLike)):
+        return model
+    from .classifier import Classifier
+
+    return cast(Model, Classifier.load() if model == SHIPPED else Classifier.load(Path(model)))
