@@ -38,33 +38,25 @@ class Roles:
 
 # --- labels ---------------------------------------------------------------------------------------
 
+
+def _table(therapist: str, client: str, other: str) -> dict[str, Role]:
+    by_role: tuple[tuple[Role, str], ...] = (("therapist", therapist), ("client", client), ("other", other))
+    return {word: role for role, words in by_role for word in words.split()}
+
+
 # One letter or a customary short form: these must be the whole label.
-_SHORT: Mapping[str, Role] = {
-    **dict.fromkeys("t th ther thr i int inv iv dr gp md rn pr".split(), cast(Role, "therapist")),
-    **dict.fromkeys("c cl cli ct p pt pat par cust".split(), cast(Role, "client")),
-    **dict.fromkeys("obs unk".split(), cast(Role, "other")),
-}
+_SHORT = _table("t th ther thr i int inv iv dr gp md rn pr", "c cl cli ct p pt par cust", "obs unk")
 # Longer words count anywhere in a label ("Dr. Lee", "Therapist (Ana)").
-_WORDS: Mapping[str, Role] = {
-    **dict.fromkeys(
-        "therapist cotherapist psychotherapist psychologist psychiatrist psychoanalyst analyst counselor "
-        "counsellor clinician doctor dr physician practitioner interviewer investigator provider coach "
-        "nurse pharmacist dentist hygienist dietitian dietician physiotherapist midwife caseworker "
-        "facilitator prof professor".split(),
-        cast(Role, "therapist"),
-    ),
-    **dict.fromkeys(
-        "client patient interviewee participant respondent customer caller analysand coachee "
-        "counselee counsellee".split(),
-        cast(Role, "client"),
-    ),
-    **dict.fromkeys(
-        "observer interpreter translator supervisor trainee receptionist narrator mother mum mom father "
-        "dad parent husband wife spouse partner son daughter child sister brother girlfriend boyfriend "
-        "friend relative carer guardian unknown unidentified".split(),
-        cast(Role, "other"),
-    ),
-}
+_WORDS = _table(
+    "therapist cotherapist psychotherapist psychologist psychiatrist psychoanalyst analyst counselor "
+    "counsellor clinician doctor dr physician practitioner interviewer investigator provider coach "
+    "nurse pharmacist dentist hygienist dietitian dietician physiotherapist midwife caseworker "
+    "facilitator prof professor",
+    "client patient interviewee participant respondent customer caller analysand coachee counselee counsellee",
+    "observer interpreter translator supervisor trainee receptionist narrator mother mum mom father "
+    "dad parent husband wife spouse partner son daughter child sister brother girlfriend boyfriend "
+    "friend relative carer guardian unknown unidentified",
+)
 _PAIRS: Mapping[str, Role] = {
     "social worker": "therapist",
     "probation officer": "therapist",
@@ -128,38 +120,43 @@ def _is_bare_role(key: str) -> bool:
 
 _WORD = re.compile(r"[a-z]+(?:['’-][a-z]+)*")
 _QUESTION = re.compile(
-    r"\?|\b(?:how|what|when|where|why|who|which)(?:['’]?s| is| are| do| did| does| would| was| were| have| has|"
-    r" about| kind| sort| else| can| could| made| makes| brings| brought| might| will)\b"
+    r"\?|\b(?:how|what|when|where|why|who|which)(?:['’]?s| is| are| do| did| does| would| was| were| have"
+    r"| has| about| kind| sort| else| can| could| made| makes| brings| brought| might| will)\b"
     r"|\b(?:do|did|are|were|have|can|could|would|will) you\b|\bon a scale\b"
 )
 _CUES: Mapping[str, re.Pattern[str]] = {
     # says back or guesses at the other's experience
     "reflection": re.compile(
-        r"\bso (?:it['’]?s |it |what |that |then |for |)you\b|\bso you(?:['’]re|['’]ve)\b|\bsounds? like\b|\bseems? (?:like|as if) you"
-        r"|\byou(?:['’]re| are| were)? (?:feel|feeling|saying|said|mentioned|want|wanted|wondering|worried|concerned)\b"
-        r"|\bhear(?:ing)? (?:you|from you|is|that you|a lot)\b|\bi (?:can )?(?:hear|sense|imagine|wonder|appreciate)\b"
+        r"\bso (?:it['’]?s |it |what |that |then |for |)you\b|\bso you(?:['’]re|['’]ve)\b|\bsounds? like\b"
+        r"|\bseems? (?:like|as if) you|\byou(?:['’]re| are| were)? (?:feel|feeling|saying|said|mentioned"
+        r"|want|wanted|wondering|worried|concerned)\b|\bhear(?:ing)? (?:you|from you|is|that you|a lot)\b"
+        r"|\bi (?:can )?(?:hear|sense|imagine|wonder|appreciate)\b"
     ),
     # runs the meeting
     "conduct": re.compile(
-        r"\b(?:tell me|let['’]?s|let me|thank(?:s| you) for (?:coming|sharing|telling|being)|nice to meet you|my name is"
-        r"|(?:would|is) it (?:be )?(?:ok|okay|alright|all right) (?:if|with)|(?:i['’]d|i would) like (?:to|you)"
-        r"|brings you|brought you|help you|talk(?:ing)? (?:a little |a bit |more )?about|i understand|your (?:doctor|chart|record|form|health)"
+        r"\b(?:tell me|let['’]?s|let me|thank(?:s| you) for (?:coming|sharing|telling|being)"
+        r"|nice to meet you|my name is|(?:would|is) it (?:be )?(?:ok|okay|alright|all right) (?:if|with)"
+        r"|(?:i['’]d|i would) like (?:to|you)|brings you|brought you|help you"
+        r"|talk(?:ing)? (?:a little |a bit |more )?about|i understand|your (?:doctor|chart|record|form|health)"
         r"|options?|recommend|important|goals?|today|session|appointment|next (?:time|week))\b"
     ),
     # speaks of a life of their own
     "own_life": re.compile(
-        r"\bmy (?:wife|husband|mom|mum|mother|dad|father|parents?|kids?|son|daughter|family|friends?|boyfriend|girlfriend"
-        r"|partner|sister|brother|job|work|boss|life|doctor|mind|head|house|car|weight|back|stomach|own|teachers?)\b"
-        r"|\bi (?:drink|smoke|eat|take|took|work|worked|went|got|get|had|used|lost|tried|quit|stopped|live|feel|felt|hate|love|like)\b"
+        r"\bmy (?:wife|husband|mom|mum|mother|dad|father|parents?|kids?|son|daughter|family|friends?"
+        r"|boyfriend|girlfriend|partner|sister|brother|job|work|boss|life|doctor|mind|head|house|car"
+        r"|weight|back|stomach|own|teachers?)\b|\bi (?:drink|smoke|eat|take|took|work|worked|went|got|get"
+        r"|had|used|lost|tried|quit|stopped|live|feel|felt|hate|love|like)\b"
         r"|\bi(?:['’]m| am| was) (?:so|really|just|not|trying|going|always|worried|scared|tired|afraid|sick)\b"
     ),
     # weighs, doubts, has not got there yet
     "own_doubt": re.compile(
-        r"\bi (?:don['’]?t|do not|didn['’]?t|can['’]?t|couldn['’]?t|guess|mean|suppose|just|should|need|have to|gotta)\b"
+        r"\bi (?:don['’]?t|do not|didn['’]?t|can['’]?t|couldn['’]?t|guess|mean|suppose|just|should|need"
+        r"|have to|gotta)\b"
     ),
 }
-_YOU = frozenset("you your yours yourself you're you've you'd you'll you’re you’ve you’d you’ll".split())
-_I = frozenset("i me my mine myself i'm i've i'd i'll i’m i’ve i’d i’ll im ive".split())
+_YOU = re.compile(r"you(?:rs?|rself|['’](?:re|ve|d|ll))?")
+_I = re.compile(r"(?:i|me|my|mine|myself|i['’](?:m|ve|d|ll)|im|ive)")
+
 
 # The difference between the speakers times the weight, summed, is the log-odds that the first is the
 # therapist. Fitted without intercept on 225 sessions of AnnoMI and HLQC (transcripts and automatic
@@ -187,8 +184,8 @@ def _features(texts: Iterable[str]) -> dict[str, float]:
         words = _WORD.findall(low)
         n_turns += 1
         n_words += len(words)
-        n_you += sum(word in _YOU for word in words)
-        n_i += sum(word in _I for word in words)
+        n_you += sum(_YOU.fullmatch(word) is not None for word in words)
+        n_i += sum(_I.fullmatch(word) is not None for word in words)
         asked = sum(1 for _ in _QUESTION.finditer(low))
         n_asking += asked > 0
         cues["question"] += asked
@@ -262,9 +259,7 @@ def assign_roles(talk: Sequence[tuple[str | None, str]], given: Mapping[str, str
     keys = [key for key in words if key]
     total = sum(words.values())
     if not keys:
-        raise RoleError(
-            "no utterance has a speaker's label; who speaks is not guessed. Label the speakers in the file"
-        )
+        raise RoleError("no utterance has a speaker's label; who speaks is not guessed. Label the speakers in the file")
     if words.get("", 0) > _WORST_LABELLED * total:
         raise RoleError(
             "more than half of the words have no speaker's label; who speaks is not guessed. "
@@ -317,9 +312,7 @@ def _from_map(given: Mapping[str, str], keys: Sequence[str]) -> dict[str, Role]:
     return named
 
 
-def _by_elimination(
-    roles: dict[str, Role], keys: Sequence[str], main: Sequence[str], fixed: frozenset[str]
-) -> None:
+def _by_elimination(roles: dict[str, Role], keys: Sequence[str], main: Sequence[str], fixed: frozenset[str]) -> None:
     """Where one of therapist and client is lacking and one main speaker is left, that is the one."""
     for lacking, other in (("client", "therapist"), ("therapist", "client")):
         if lacking in roles.values() or other not in roles.values():

@@ -43,26 +43,22 @@ SESSION_FLAGS: Mapping[str, str] = {
     "carry minimal responses",
 }
 
-_OPEN, _CLOSE = r"[\[(<{*]{1,2}", r"[\])>}*]{1,2}"
 # Bounded, so that a turn of any length is searched in linear time.
-_BRACKETED = re.compile(
-    r"\[{1,2}([^\[\]]{1,60})\]{1,2}|\(\(?([^()]{1,60})\)\)?|<([^<>]{1,60})>|\*([^*\s][^*]{0,40})\*"
-)
+_BRACKETED = re.compile(r"\[{1,2}([^\[\]]{1,60})\]{1,2}|\(\(?([^()]{1,60})\)\)?|<([^<>]{1,60})>|\*([^*\s][^*]{0,40})\*")
 _TIMED = re.compile(
     r"(?P<min>\d{1,2}):(?P<sec>\d\d)(?:[.,]\d+)?"
     r"|(?P<n>\d{1,4}(?:[.,]\d+)?)[\s-]?(?P<unit>s|secs?|seconds?|mins?|minutes?)?\b",
     re.IGNORECASE,
 )
-_STILL = re.compile(
-    r"\b(?:silen(?:ce|t)|paus(?:es?|ing)|quiet|no (?:response|answer|reply))\b", re.IGNORECASE
-)
+_STILL = re.compile(r"\b(?:silen(?:ce|t)|paus(?:es?|ing)|quiet|no (?:response|answer|reply))\b", re.IGNORECASE)
 _LONG = re.compile(r"\blong\b|\blengthy\b|\bprolonged\b|\bextended\b", re.IGNORECASE)
 _BARE_TIME = re.compile(r"\d{1,4}[.,]\d+|\d{1,4}(?:[.,]\d+)?\s?(?:s|secs?|seconds?)\.?", re.IGNORECASE)
 
 _PARAVERBAL = re.compile(
-    r"laugh|chuckl|giggl|nod|shak\w+ (?:\w+ )?head|sigh|cr(?:y|ies|ied)|sob|tear|weep|sniff|shrug|cough|whisper|mumbl|"
-    r"smil|snort|scoff|groan|exhal|inhal|breath|gasp|yawn|voice|frown|grimac|look|eye|clear\w* throat|tut|hum|swallow|"
-    r"gestur|stammer|rais|moan|wip|lean|fidget|tone|sarcas|stands|leaves|yell|shout",
+    r"laugh|chuckl|giggl|nod|shak\w+ (?:\w+ )?head|sigh|\bcr(?:y|ies|ied)|sob|tear|weep|sniff|shrug|cough"
+    r"|whisper|mumbl|smil|snort|scoff|groan|exhal|inhal|breath|gasp|yawn|voice|frown|grimac|look|eye"
+    r"|clear\w* throat|\btut|\bhum|swallow|gestur|stammer|\brais|moan|wip|lean|fidget|\btone|sarcas"
+    r"|stands|leaves|yell|shout",
     re.IGNORECASE,
 )
 _OVERLAP = re.compile(r"overlap|crosstalk|cross[- ]talk|simultaneous|talking over", re.IGNORECASE)
@@ -88,8 +84,8 @@ _HANGING = re.compile(r"(?:[,–—-]|\.\.\.|…)[\"”’')\]]*$")
 _ENDED = re.compile(r"[.?!][\"”’')\]]*$")
 _ASKED = re.compile(r"\?[\"”’')\]\s.!-]*$")
 _ASKS = re.compile(
-    r"\b(?:how|what|why|when|where|who|which|(?:do|did|are|were|have|can|could|would|will|is|was) (?:you|it|there|that)|"
-    r"tell me|talk to me|describe)\b",
+    r"\b(?:how|what|why|when|where|who|which|tell me|talk to me|describe"
+    r"|(?:do|did|are|were|have|can|could|would|will|is|was) (?:you|it|there|that))\b",
     re.IGNORECASE,
 )
 _INVITES = re.compile(
@@ -262,18 +258,16 @@ def segment(
     client | Empty.
     """
     utterances = [
-        replace(utterance, text=text)
-        for utterance in raw.utterances
-        if (text := " ".join(utterance.text.split()))
+        replace(utterance, text=text) for utterance in raw.utterances if (text := " ".join(utterance.text.split()))
     ]
     if not utterances:
         raise RoleError("no talk in this session")
     # A silence on a line of its own is nobody's; it must not look like an unknown speaker.
     talk = [(u.speaker, u.text) for u in utterances if u.speaker or not _is_mark(u.text)]
     decided = assign_roles(talk or [(None, "")], roles)
-    role_of = {key: role for key, role in decided.of.items()}
+    role_of = decided.of
     if raw.numbered:
-        drafts = [_draft(u, role_of) for u in utterances]
+        drafts = _as_numbered(utterances, role_of)
     else:
         drafts = _Merger(role_of, _unpunctuated([u.text for u in utterances])).run(utterances)
     turns = tuple(
@@ -326,31 +320,35 @@ def _draft(utterance: Utterance, role_of: Mapping[str, Role]) -> _Draft:
     )
 
 
+def _as_numbered(utterances: list[Utterance], role_of: Mapping[str, Role]) -> list[_Draft]:
+    """Take each utterance as a turn, but a pause without speaker or number as part of the turn before."""
+    drafts: list[_Draft] = []
+    for utterance in utterances:
+        nobodys = not utterance.speaker and utterance.source_id is None and _is_mark(utterance.text)
+        if nobodys and drafts:
+            drafts[-1].parts.append(utterance.text)
+        else:
+            drafts.append(_draft(utterance, role_of))
+    return drafts
+
+
 def _is_mark(text: str) -> bool:
     """Tell whether the text is nothing but one mark of silence or pause."""
     match = _BRACKETED.fullmatch(text)
     return match is not None and any(_silence(mark)[0] for mark in _marks(text))
 
 
-def _edge_silence(text: str, *, last: bool) -> tuple[str, str] | None:
-    """Split a long silence off the beginning or the end: (mark, rest); None if there is none."""
-    # the window is wider than the longest mark, so that a long turn costs no more than a short one
-    window = 70
+def _edge_silence(text: str, *, last: bool) -> str:
+    """Return the text without the long silence at its beginning or end; empty if there is none."""
     if last:
-        found = None
-        for found in _BRACKETED.finditer(text, max(0, len(text) - window)):
-            pass
-        if found is None or text[found.end() :].strip(" .,"):
-            return None
-        rest = text[: found.start()].rstrip()
+        # the window is wider than the longest mark, so that a long turn costs no more than a short one
+        marks = list(_BRACKETED.finditer(text, max(0, len(text) - 70)))
+        found = marks[-1] if marks and not text[marks[-1].end() :].strip(" .,") else None
+        rest = text[: found.start()].rstrip() if found else ""
     else:
         found = _BRACKETED.match(text)
-        if found is None:
-            return None
-        rest = text[found.end() :].lstrip(" .,")
-    if not all(_is_long(mark) for mark in _marks(found[0])):
-        return None
-    return found[0], rest
+        rest = text[found.end() :].lstrip(" .,") if found else ""
+    return rest if found and any(map(_is_long, _marks(found[0]))) else ""
 
 
 class _Merger:
@@ -360,15 +358,13 @@ class _Merger:
         self.role_of = role_of
         self.bare = bare
         self.turns: list[_Draft] = []
-        client = next((key for key, role in role_of.items() if role == "client"), "")
-        self.client_key = client
-        self.client_label = ""
+        self.client_label = "client"
         self.before: list[_Draft] = []
 
     def run(self, utterances: list[Utterance]) -> list[_Draft]:
         self.client_label = next(
-            (u.speaker for u in utterances if u.speaker and speaker_key(u.speaker) == self.client_key),
-            "client",
+            (u.speaker for u in utterances if u.speaker and self.role_of.get(speaker_key(u.speaker)) == "client"),
+            self.client_label,
         )
         for number, utterance in enumerate(utterances):
             following = utterances[number + 1] if number + 1 < len(utterances) else None
@@ -388,13 +384,13 @@ class _Merger:
             if not labelled or new.role == "other":
                 self._into_text(new)
                 return
+        rest = _edge_silence(text, last=False) if asked and new.role == "client" else ""
         if asked and self._timed_gap(new):
-            last = self.turns[-1]
-            self._silence(last.end_s, new.start_s, new.line, [])
-        elif asked and new.role == "client" and (split := _edge_silence(text, last=False)):
-            if split[1]:
-                self._silence(new.start_s, None, new.line, new.source_ids)
-                new.parts = [split[1]]
+            self._silence(self.turns[-1].end_s, new.start_s, new.line, [])
+        elif rest:
+            self._silence(new.start_s, None, new.line, new.source_ids)
+        if rest:
+            new.parts = [rest]
         for pause in self.before:
             new.parts[:0] = pause.parts
             new.source_ids[:0] = pause.source_ids
@@ -404,14 +400,12 @@ class _Merger:
             last.parts.append(f"[{text.strip(_EDGE)}]")
             last.source_ids += new.source_ids
             return
-        after = None
-        if new.role == "therapist" and (after := _edge_silence(text, last=True)):
-            if after[1] and self._is_question(after[1]):
-                new.parts[-1] = after[1]
-            else:
-                after = None
+        rest = _edge_silence(text, last=True) if new.role == "therapist" else ""
+        followed_by_silence = bool(rest) and self._is_question(rest)
+        if followed_by_silence:
+            new.parts[-1] = rest
         self._add(new)
-        if after:
+        if followed_by_silence:
             self._silence(None, None, new.line, new.source_ids)
 
     def _add(self, new: _Draft) -> None:
@@ -423,9 +417,7 @@ class _Merger:
         last.end_s = new.end_s if new.end_s is not None else last.end_s
         last.source_ids += new.source_ids
 
-    def _silence(
-        self, start: float | None, end: float | None, line: int | None, source_ids: list[str]
-    ) -> None:
+    def _silence(self, start: float | None, end: float | None, line: int | None, source_ids: list[str]) -> None:
         last = self.turns[-1]
         if last.is_silence:
             last.end_s = end if end is not None else last.end_s
@@ -483,7 +475,7 @@ class _Merger:
         if new.start_s is not None and last.end_s is not None and new.start_s < last.end_s - 0.05:
             return new.end_s is None or new.end_s <= last.end_s + 0.5
         said, goes_on = last.parts[-1], following.text.lstrip(" -–—….")
-        if self.bare or _ENDED.search(said) and not _HANGING.search(said):
+        if self.bare or (_ENDED.search(said) and not _HANGING.search(said)):
             return False
         lower = goes_on[:1].islower() or re.match(r"I\b", goes_on) is not None
         return lower or _HANGING.search(said) is not None
