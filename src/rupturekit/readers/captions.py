@@ -18,7 +18,7 @@ _TIME = r"(?:\d+:)?\d+:\d+(?:[.,]\d+)?"
 _TIMING = re.compile(rf"\s*({_TIME})\s*-->\s*({_TIME})(?:\s.*)?")
 # A line that was meant to be a timing; an arrow in talk has no digit before it.
 _NEAR_TIMING = re.compile(r"\s*\d[\d:.,\s]{0,20}\S{0,5}\s*-->\s*\S{0,3}\d")
-_VOICE = re.compile(r"<v(?:\.[^\s>]*)?[ \t]+([^>\n]*)>")
+_VOICE = re.compile(r"<v(?:\.[^\s>]*)?[ \t]+([^<>\n]*)>")
 _VTT_TAG = re.compile(r"</?(?:[cibuv]|ruby|rt|lang)(?:[.\s][^<>\n]*)?>|<\d[\d:.]*>")
 _SRT_TAG = re.compile(r"</?(?:[ibu]|font(?:\s[^<>]*)?)>|\{\\[^{}]*\}", re.IGNORECASE)
 _COMMENT = ("NOTE", "STYLE", "REGION", "WEBVTT")

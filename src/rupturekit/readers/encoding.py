@@ -65,17 +65,21 @@ def _guess(data: bytes) -> str | None:
     if 0 in data:
         # In UTF-16, spaces and line ends alone give zero bytes, all on one side.
         even, odd = data[::2].count(0), data[1::2].count(0)
-        if odd > 20 * even:
-            return "utf-16-le"
-        if even > 20 * odd:
-            return "utf-16-be"
-        return None
+        wide = "utf-16-le" if odd > even else "utf-16-be"
+        if max(even, odd) < 20 * min(even, odd) or even + odd < 0.02 * len(data):
+            return None
+        try:
+            data.decode(wide)
+            return wide
+        except UnicodeDecodeError:
+            return None
     try:
         data.decode("utf-8")
         return "utf-8"
     except UnicodeDecodeError:
         pass
-    if len(_HIGH_BYTE.findall(data)) < 0.15 * len(data):
+    # Western text is mostly ASCII; Cyrillic, Greek or Hebrew in one byte a letter is not.
+    if len(_HIGH_BYTE.findall(data)) < 0.3 * len(data):
         try:
             data.decode("cp1252")
             return "cp1252"

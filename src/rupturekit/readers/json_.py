@@ -37,7 +37,8 @@ def _load(source: Source, text: str, line: int | None = None) -> Any:
         return json.loads(text)
     except json.JSONDecodeError as error:
         # The error holds the document, so only the place goes on.
-        place, at_end = line or error.lineno, error.pos >= len(text.rstrip()) - 1
+        place = line or error.lineno
+        at_end = error.msg.startswith("Unterminated") or error.pos >= len(text.rstrip()) - 1
     except (ValueError, RecursionError):
         at_end = False
     found = "the JSON ends too early" if at_end else "this is not valid JSON"

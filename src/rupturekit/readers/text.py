@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from rupturekit.readers.labels import choose, is_known, is_name, split_number, tidy
 from rupturekit.readers.raw import RawSession, Source, Utterance, clean, span
 
-_CLOCK = r"(?:\d{1,3}:)?\d{1,3}:\d{2}(?:[.,]\d{1,6})?"
+_CLOCK = r"(?:\d{1,3}:\d{1,2}:\d{1,2}|\d{1,3}:\d{2})(?:[.,]\d{1,9})?"
 _TO = r"\s*(?:-->|[-–—]|to)\s*"
 # A time as it stands before a label or alone: in brackets or bare, perhaps with its end.
 _STAMP = re.compile(
@@ -28,7 +28,7 @@ _NUMBER = re.compile(r"(?:#?(?P<plain>\d{1,6})[.):]?|[\[(]#?(?P<boxed>\d{1,6})[\
 _LABEL = re.compile(
     r"(?:\*\*)?(?:\[(?P<box>[^\]\[:：]{1,60})\]|(?P<name>[^:：\t\[\]<>{}]{1,60}?))"
     rf"\s*(?P<stamp>{_BOXED_STAMP}|(?<=\s){_CLOCK})?\s*(?:\*\*)?"
-    rf"(?P<sep>[:：\t])(?!//)(?:\*\*)?\s*(?P<after>{_BOXED_STAMP})?\s*"
+    rf"(?P<sep>[:：](?!\d)|(?<!\d)[:：]|\t)(?!//)(?:\*\*)?\s*(?P<after>{_BOXED_STAMP})?\s*"
 )
 _ALONE = re.compile(
     rf"(?:\*\*)?(?P<name>[^:：\t\[\]<>{{}}]{{1,60}}?)(?:\s*(?P<stamp>{_BOXED_STAMP}|(?<=\s){_CLOCK}))?(?:\*\*)?"
@@ -233,7 +233,7 @@ def _take_stamp(line: _Line, stamp: str | None) -> None:
 def _assign(lines: list[_Line]) -> None:
     """Decide which labels are speakers, and undo what was taken off the other lines."""
     speakers = choose(
-        (None if _is_header_key(line.label) else line.label for line in lines if not _is_event(line)),
+        (None if _is_header_key(line.label) else line.label for line in lines if line.label is not None or not _is_event(line)),
         lone=False,
     )
     for line in lines:
@@ -254,17 +254,20 @@ def _assign(lines: list[_Line]) -> None:
 
 def _assign_alone(lines: list[_Line]) -> None:
     """Find speakers on lines of their own, without a colon, with the words on the lines below."""
+    def timed(n: int) -> bool:
+        return bool(lines[n].start) or (n > 0 and lines[n - 1].stamped and not lines[n - 1].rest)
+
     candidates = [
         n
         for n, line in enumerate(lines)
         if line.alone
         and n + 1 < len(lines)
-        and (is_known(line.alone) or (is_name(line.alone) and (line.fresh or line.start)))
+        and (is_known(line.alone) or (is_name(line.alone) and (line.fresh or timed(n))))
     ]
     counts = Counter(lines[n].alone for n in candidates)
     blocks = sum(line.fresh for line in lines)
     taken = {label for label in counts if label and (counts[label] >= 2 or is_known(label))}
-    stamped = any(lines[n].start for n in candidates)
+    stamped = any(timed(n) for n in candidates)
     # Names that come once count only where most blocks begin with a name and a time.
     if stamped and sum(counts.values()) >= 0.8 * blocks:
         taken |= {label for label in counts if label}
@@ -305,7 +308,7 @@ def _header(lines: list[_Line], speaking: list[_Line]) -> tuple[set[int], dict[s
         elif not speaking:
             # Without speakers nothing tells where talk begins.
             break
-        elif not (line.speaker or _looks_like_header(line.text)):
+        elif line.stamped or not (line.speaker or _looks_like_header(line.text)):
             continue
         top.add(n)
     return top, meta
