@@ -110,9 +110,7 @@ def _load(path: Path) -> bytes:
             raise source.error("this is not a regular file", "Give a file")
         data = path.read_bytes()
     except OSError as error:
-        raise source.error(
-            f"the file cannot be opened ({error.strerror})", "Check its name and permissions"
-        ) from None
+        raise source.error(f"the file cannot be opened ({error.strerror})", "Check its name and permissions") from None
     if not data:
         raise source.error("the file is empty", "Check the export that made it")
     return data
@@ -133,9 +131,7 @@ def _sniff_zip(source: Source) -> str | None:
         return "docx"
     if "xl/workbook.xml" in names:
         return "xlsx"
-    raise source.error(
-        "this is an archive, but neither DOCX nor XLSX", "Unpack it, or save it as DOCX or XLSX"
-    )
+    raise source.error("this is an archive, but neither DOCX nor XLSX", "Unpack it, or save it as DOCX or XLSX")
 
 
 _JSON_START = re.compile(r'\s*(?:\{\s*["}]|\[\s*[\[{\]])')

@@ -45,9 +45,7 @@ def decode(source: Source, encoding: str | None = None) -> Source:
         # The error object carries the whole file; only the place goes on.
         at = error.start if isinstance(error, UnicodeDecodeError) else 0
         line = source.data.count(b"\n", 0, at) + 1
-        raise source.error(
-            f"the bytes are not {name}", "Give the file's encoding or save it as UTF-8", line
-        ) from None
+        raise source.error(f"the bytes are not {name}", "Give the file's encoding or save it as UTF-8", line) from None
     text = text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
     controls = len(_CONTROL.findall(text))
     if "\x00" in text or controls > 0.005 * len(text) + 2:

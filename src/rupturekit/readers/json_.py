@@ -93,9 +93,7 @@ def _utterances(item: Mapping[str, Any]) -> list[Any] | None:
     return None
 
 
-def _flat(
-    items: Sequence[tuple[int, Any]], source: Source, columns: Mapping[str, str] | None
-) -> Iterator[Record]:
+def _flat(items: Sequence[tuple[int, Any]], source: Source, columns: Mapping[str, str] | None) -> Iterator[Record]:
     names: dict[str, None] = {}
     for number, item in items:
         if not isinstance(item, dict):
@@ -147,9 +145,7 @@ def _aws_segments(results: Mapping[str, Any]) -> list[dict[str, Any]]:
     channels = results.get("channel_labels", {}).get("channels")
     if channels:
         by_channel = [
-            segment
-            for channel in channels
-            for segment in _aws_items(channel["items"], {}, channel["channel_label"])
+            segment for channel in channels for segment in _aws_items(channel["items"], {}, channel["channel_label"])
         ]
         return sorted(by_channel, key=lambda segment: seconds(segment["start"]) or 0.0)
     # Which segment an item falls in tells its speaker and where a stretch ends.

@@ -34,9 +34,7 @@ _TALK = re.compile(
 )
 _PARTICLES = re.compile("de|da|di|del|der|van|von|bin|ibn|al|el|la|le|y|und|of|the")
 # Marks of writing direction, and the byte-order mark, cling to right-to-left names.
-_MARKS = dict.fromkeys(
-    map(ord, "\u200b\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\ufeff")
-)
+_MARKS = dict.fromkeys(map(ord, "\u200b\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\ufeff"))
 
 
 def tidy(label: str) -> str:
@@ -91,7 +89,8 @@ def _is_name_word(word: str) -> bool:
         return False
     if _PARTICLES.fullmatch(stem.lower()) or word.startswith("("):
         return True
-    return not stem[:1].islower()
+    # "iPhone" in the name of a device.
+    return not stem[:1].islower() or not stem.islower()
 
 
 def is_handle(label: str) -> bool:

@@ -29,9 +29,7 @@ def read(source: Source, format: str, columns: Mapping[str, str] | None) -> list
     return from_rows(_read_delimited(source, format, columns), source, format, columns)
 
 
-def from_rows(
-    rows: Sequence[Row], source: Source, format: str, columns: Mapping[str, str] | None
-) -> list[RawSession]:
+def from_rows(rows: Sequence[Row], source: Source, format: str, columns: Mapping[str, str] | None) -> list[RawSession]:
     """Read the sessions in rows of cells, one of the first of which is the header.
 
     Raises
@@ -150,9 +148,7 @@ def _likeliest(text: str, columns: Mapping[str, str] | None) -> str:
     lines = text[:20_000].split("\n")[:_HEADER_WITHIN]
 
     def hits(delimiter: str) -> int:
-        return max(
-            len({normal(cell.strip('" ')) for cell in line.split(delimiter)} & wanted) for line in lines
-        )
+        return max(len({normal(cell.strip('" ')) for cell in line.split(delimiter)} & wanted) for line in lines)
 
     return max(_DELIMITERS, key=hits)
 

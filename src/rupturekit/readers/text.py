@@ -19,9 +19,7 @@ _STAMP = re.compile(
     rf"[\[(<{{]?\s*(?P<start>{_CLOCK})(?:{_TO}(?P<end>{_CLOCK}))?\s*[\])>}}]?(?:[\s,;:–-]+|$|(?<=[\])>}}]))"
 )
 # Seconds need square brackets: "(2.5)" is how conversation analysts write a pause.
-_SECONDS = re.compile(
-    rf"\[\s*(?P<start>\d+\.\d+|\d+(?=\s*s))\s*s?(?:{_TO}(?P<end>\d+(?:\.\d+)?)\s*s?)?\s*\][\s:]*"
-)
+_SECONDS = re.compile(rf"\[\s*(?P<start>\d+\.\d+|\d+(?=\s*s))\s*s?(?:{_TO}(?P<end>\d+(?:\.\d+)?)\s*s?)?\s*\][\s:]*")
 _BOXED_STAMP = rf"[\[(<{{]\s*(?:{_CLOCK})(?:{_TO}(?:{_CLOCK}))?\s*[\])>}}]"
 _NUMBER = re.compile(r"(?:#?(?P<plain>\d{1,6})[.):]?|[\[(]#?(?P<boxed>\d{1,6})[\])][.:]?)[ \t]+")
 # Everything here is bounded, so that a line of any length costs the same.
@@ -125,7 +123,6 @@ class Parsed(NamedTuple):
     utterances: tuple[Utterance, ...]
     numbered: bool
     meta: Mapping[str, Any]
-    labelled: bool
 
 
 @dataclass(slots=True)
@@ -146,12 +143,13 @@ class _Line:
     speaker: str | None = None
 
 
-def parse(lines: Iterable[tuple[int, str]]) -> Parsed:
+def parse(lines: Iterable[tuple[int, str]], *, talk_follows: bool = False) -> Parsed:
     """Read numbered lines of plain text as one session.
 
     A label holds until the next one. Lines before the first speaker are dropped where they look
-    like a header, and kept without a speaker where they look like talk. A silence on a line of its
-    own is an utterance without a speaker.
+    like a header, and kept without a speaker where they look like talk; so are lines without any
+    speaker if ``talk_follows`` them (in a table). A silence on a line of its own is an utterance
+    without a speaker.
     """
     found: list[_Line] = []
     fresh = True
@@ -162,13 +160,13 @@ def parse(lines: Iterable[tuple[int, str]]) -> Parsed:
         fresh = not text
     _assign(found)
     speaking = [line for line in found if line.speaker is not None]
-    top, meta = _header(found, speaking)
+    top, meta = _header(found, speaking, talk_follows)
     found = [line for n, line in enumerate(found) if n not in top]
     speaking = [line for line in found if line.speaker is not None]
     numbered = _number(speaking)
     if top:
         meta["header_lines"] = len(top)
-    return Parsed(tuple(_join(found)), numbered, meta, bool(speaking))
+    return Parsed(tuple(_join(found)), numbered, meta)
 
 
 def split_label(line: str) -> tuple[str, str] | None:
@@ -233,7 +231,11 @@ def _take_stamp(line: _Line, stamp: str | None) -> None:
 def _assign(lines: list[_Line]) -> None:
     """Decide which labels are speakers, and undo what was taken off the other lines."""
     speakers = choose(
-        (None if _is_header_key(line.label) else line.label for line in lines if line.label is not None or not _is_event(line)),
+        (
+            None if _is_header_key(line.label) else line.label
+            for line in lines
+            if line.label is not None or not _is_event(line)
+        ),
         lone=False,
     )
     for line in lines:
@@ -254,6 +256,7 @@ def _assign(lines: list[_Line]) -> None:
 
 def _assign_alone(lines: list[_Line]) -> None:
     """Find speakers on lines of their own, without a colon, with the words on the lines below."""
+
     def timed(n: int) -> bool:
         return bool(lines[n].start) or (n > 0 and lines[n - 1].stamped and not lines[n - 1].rest)
 
@@ -293,19 +296,19 @@ def _is_header_key(label: str | None) -> bool:
     return label is not None and label.lower() in _HEADER_KEYS
 
 
-def _header(lines: list[_Line], speaking: list[_Line]) -> tuple[set[int], dict[str, Any]]:
+def _header(lines: list[_Line], speaking: list[_Line], talk_follows: bool) -> tuple[set[int], dict[str, Any]]:
     """Return which lines are header, by their place in the list, and the facts that they state."""
     counts = Counter(line.speaker for line in speaking)
     first = _first_talk(lines, counts)
     top: set[int] = set()
     meta: dict[str, Any] = {}
-    for n, line in enumerate(lines[:first] if speaking else lines[:20]):
+    for n, line in enumerate(lines[:first]):
         key = _KEY.fullmatch(line.text) if len(line.text) <= 200 else None
         if key and _is_header_key(key[1].strip()):
             name, value = _HEADER_KEYS[key[1].strip().lower()], clean(key[2])
             if name and value:
                 meta.setdefault(name, value)
-        elif not speaking:
+        elif not (speaking or talk_follows):
             # Without speakers nothing tells where talk begins.
             break
         elif line.stamped or not (line.speaker or _looks_like_header(line.text)):

@@ -39,9 +39,7 @@ def read(source: Source, format: str, columns: Mapping[str, str] | None) -> list
         blocks = list(_blocks(body))
     except Exception:
         # A damaged document fails in a dozen ways inside zipfile, lxml and python-docx.
-        raise source.error(
-            "the Word document is damaged or cut short", "Open it in Word and save it anew"
-        ) from None
+        raise source.error("the Word document is damaged or cut short", "Open it in Word and save it anew") from None
     parts: list[RawSession] = []
     pending: list[tuple[int, str]] = []
     for block in blocks:
@@ -49,7 +47,7 @@ def read(source: Source, format: str, columns: Mapping[str, str] | None) -> list
         if table is None:
             pending += block.lines or _as_lines(block.rows)
             continue
-        parts += _text(pending, format)
+        parts += _text(pending, format, talk_follows=True)
         pending = []
         parts += table
     parts += _text(pending, format)
@@ -67,8 +65,7 @@ def _together(parts: Sequence[RawSession], format: str) -> list[RawSession]:
             else replace(
                 before,
                 utterances=before.utterances + part.utterances,
-                numbered=(before.numbered or not before.utterances)
-                and (part.numbered or not part.utterances),
+                numbered=(before.numbered or not before.utterances) and (part.numbered or not part.utterances),
                 meta={**part.meta, **before.meta},
             )
         )
@@ -78,8 +75,8 @@ def _together(parts: Sequence[RawSession], format: str) -> list[RawSession]:
     return list(found.values())
 
 
-def _text(lines: Sequence[tuple[int, str]], format: str) -> list[RawSession]:
-    parsed = parse(lines)
+def _text(lines: Sequence[tuple[int, str]], format: str, *, talk_follows: bool = False) -> list[RawSession]:
+    parsed = parse(lines, talk_follows=talk_follows)
     if not parsed.utterances and not parsed.meta:
         return []
     return [RawSession(None, parsed.utterances, format, None, parsed.numbered, dict(parsed.meta))]
@@ -155,9 +152,7 @@ def _is_mark(cell: str) -> bool:
     return bare.isdigit() or seconds(bare) is not None
 
 
-def _table(
-    rows: list[Row], source: Source, format: str, columns: Mapping[str, str] | None
-) -> list[RawSession] | None:
+def _table(rows: list[Row], source: Source, format: str, columns: Mapping[str, str] | None) -> list[RawSession] | None:
     """Read a table as a transcript by its columns; None if its columns do not part speaker and words."""
     if max(len(cells) for _, cells in rows) < 2:
         return None
@@ -202,20 +197,30 @@ def _guess(rows: Sequence[Row]) -> dict[str, int] | None:
     """Tell the columns of a table without a header by what stands in them."""
     width = max(len(cells) for _, cells in rows)
     columns = [[cells[n] for _, cells in rows if n < len(cells) and cells[n]] for n in range(width)]
-    lengths = [sum(map(len, column)) for column in columns]
-    places = {"text": lengths.index(max(lengths))}
+    places: dict[str, int] = {}
+    other: list[int] = []
     for n, column in enumerate(columns):
-        if n == places["text"] or not column:
-            continue
         bare = [cell.strip("[]()<> .#") for cell in column]
-        labels = [tidy(cell).rstrip(" :：") for cell in column]
+        if not column:
+            continue
         if sum(cell.isdigit() for cell in bare) >= 0.8 * len(bare):
             places.setdefault("turn", n)
         elif sum(":" in cell and seconds(cell) is not None for cell in bare) >= 0.8 * len(bare):
             places.setdefault("start" if "start" not in places else "end", n)
-        elif all(is_known(label) for label in labels) or (
-            all(is_known(label) or is_name(label) for label in labels)
-            and len(set(labels)) <= max(2, len(labels) // 2)
-        ):
+        elif all(is_known(label) for label in _labels(column)):
+            places.setdefault("speaker", n)
+        else:
+            other.append(n)
+    if not other:
+        return None
+    places["text"] = max(other, key=lambda n: sum(map(len, columns[n])))
+    for n in other:
+        labels = _labels(columns[n])
+        few = len(set(labels)) <= max(2, len(labels) // 2)
+        if n != places["text"] and few and all(is_known(name) or is_name(name) for name in labels):
             places.setdefault("speaker", n)
     return places if "speaker" in places else None
+
+
+def _labels(column: Sequence[str]) -> list[str]:
+    return [tidy(cell).rstrip(" :：") for cell in column]

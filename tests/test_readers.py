@@ -1,0 +1,1029 @@
+"""Readers: every format that researchers have, and every way in which a file can be bad."""
+
+from __future__ import annotations
+
+import csv
+import datetime
+import html
+import io
+import json
+import os
+import re
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import docx
+import openpyxl
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from rupturekit.readers import FORMATS, ReadError, Utterance, read_sessions
+
+
+def put(folder: Path, name: str, content: str | bytes) -> Path:
+    path = folder / name
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return path
+
+
+def said(session):
+    return [(u.speaker, u.text) for u in session.utterances]
+
+
+def times(session):
+    return [(u.start_s, u.end_s) for u in session.utterances]
+
+
+@pytest.fixture
+def read(tmp_path):
+    def read(content, name="s.txt", **options):
+        return read_sessions(put(tmp_path, name, content), **options)
+
+    return read
+
+
+# Plain text
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("T: Hello.\nC: Hi.\n", [("T", "Hello."), ("C", "Hi.")]),
+        ("P: Hello.\nTh: Hi.\n", [("P", "Hello."), ("Th", "Hi.")]),
+        ("Therapist: Hello.\nClient: Hi.", [("Therapist", "Hello."), ("Client", "Hi.")]),
+        ("Speaker 1: Hello.\nSpeaker 2: Hi.", [("Speaker 1", "Hello."), ("Speaker 2", "Hi.")]),
+        ("T:Hello.\n\n\nC:Hi.", [("T", "Hello."), ("C", "Hi.")]),
+        ("t: hello\nc: hi", [("t", "hello"), ("c", "hi")]),
+        ("**T:** Hello.\n**C:** Hi.", [("T", "Hello."), ("C", "Hi.")]),
+        ("[SPEAKER_00]: Hello.\n[SPEAKER_01]: Hi.", [("SPEAKER_00", "Hello."), ("SPEAKER_01", "Hi.")]),
+        ("T\tHello.\nC\tHi.", [("T", "Hello."), ("C", "Hi.")]),
+        ("Ana de Souza: Hello.\nTom: Hi.", [("Ana de Souza", "Hello."), ("Tom", "Hi.")]),
+        (
+            "anna: a\nben: b\nanna: c\nben: d\nanna: e\nben: f",
+            [(s, w) for s, w in zip(["anna", "ben"] * 3, "abcdef", strict=True)],
+        ),
+        ("🙂 Sam: a\n🦊: b\n🙂 Sam: c\n🦊: d", [("🙂 Sam", "a"), ("🦊", "b"), ("🙂 Sam", "c"), ("🦊", "d")]),
+        ("\u200fסארה: א\nלקוח: ב\nסארה: ג\nלקוח: ד", [("סארה", "א"), ("לקוח", "ב"), ("סארה", "ג"), ("לקוח", "ד")]),
+        (
+            "治疗师：甲\n来访者：乙\n治疗师：丙\n来访者：丁",
+            [("治疗师", "甲"), ("来访者", "乙"), ("治疗师", "丙"), ("来访者", "丁")],
+        ),
+        (
+            "Therapist\nHow is it?\nStill?\n\nClient\nFine.\n\nTherapist\nOk.",
+            [("Therapist", "How is it? Still?"), ("Client", "Fine."), ("Therapist", "Ok.")],
+        ),
+        ("T:\nHow is it?\n\nC:\nFine.", [("T", "How is it?"), ("C", "Fine.")]),
+        (
+            "Anna\nA.\n\nBen\nYeah.\n\nAnna\nC.\n\nBen\nYeah.",
+            [("Anna", "A."), ("Ben", "Yeah."), ("Anna", "C."), ("Ben", "Yeah.")],
+        ),
+    ],
+)
+def test_labels_that_people_write(read, text, expected):
+    assert said(read(text)[0]) == expected
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "I told him: no",
+        "so I said: stop it",
+        "Remember: breathe",
+        "Look: it is what it is",
+        "10:30 was when I woke",
+        "at 10:30: that was it",
+        "http://example.org is the page",
+        "2. the second thing on my list",
+        "12 years is a long time",
+    ],
+)
+def test_a_colon_or_number_in_talk_is_talk(read, line):
+    (session,) = read(f"T: What was it?\nC: Well.\n{line}\nT: I see.")
+    assert said(session) == [("T", "What was it?"), ("C", f"Well. {line}"), ("T", "I see.")]
+
+
+def test_label_numbers_that_count_turns(read):
+    (session,) = read("T1: Hi.\nC1: Hello.\nT2: How was it?\nand then\nC2: Fine.")
+    assert session.numbered
+    assert said(session) == [("T", "Hi."), ("C", "Hello."), ("T", "How was it? and then"), ("C", "Fine.")]
+    assert [u.source_id for u in session.utterances] == ["1", "1", "2", "2"]
+    assert [u.line for u in session.utterances] == [1, 2, 3, 5]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "T: Hi.\nC1: a\nC2: b\nC1: c\nT: d",
+        "Speaker 1: a\nSpeaker 2: b",
+        "Speaker 1: a\nSpeaker 2: b\nSpeaker 3: c",
+        "T1: a\nT2: b\nC1: c\nT1: d\nT2: e\nC1: f",
+    ],
+)
+def test_label_numbers_that_tell_people_apart(read, text):
+    (session,) = read(text)
+    assert not session.numbered
+    assert [u.speaker for u in session.utterances] == [line.split(":")[0] for line in text.split("\n")]
+
+
+@pytest.mark.parametrize("form", ["{}. {}: {}", "{}) {}: {}", "[{}] {}: {}", "#{} {}: {}", "{}\t{}: {}", "{} {}: {}"])
+def test_turn_numbers_before_the_label(read, form):
+    lines = [form.format(n, who, "So.") for n, who in zip((7, 8, 9), "TCT", strict=True)]
+    (session,) = read("\n".join(lines))
+    assert session.numbered
+    assert [(u.source_id, u.speaker, u.text) for u in session.utterances] == [
+        ("7", "T", "So."),
+        ("8", "C", "So."),
+        ("9", "T", "So."),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("first", "start", "end"),
+    [
+        ("[00:01:23] T: Hello.", 83.0, None),
+        ("(00:12) T: Hello.", 12.0, None),
+        ("<1:02:03.250> T: Hello.", 3723.25, None),
+        ("00:01:23,5 T: Hello.", 83.5, None),
+        ("T (00:12): Hello.", 12.0, None),
+        ("T [00:12]: Hello.", 12.0, None),
+        ("T: [00:12] Hello.", 12.0, None),
+        ("T  00:00:12: Hello.", 12.0, None),
+        ("[00:12 - 00:14] T: Hello.", 12.0, 14.0),
+        ("[00:00:12.5 --> 00:00:14.0] T: Hello.", 12.5, 14.0),
+        ("[12.5] T: Hello.", 12.5, None),
+        ("[12.5s - 14.25s] T: Hello.", 12.5, 14.25),
+        ("3. [00:12] T: Hello.", 12.0, None),
+        ("[00:14 - 00:12] T: Hello.", 14.0, None),
+        ("00:12\nT: Hello.", 12.0, None),
+        ("[00:12]\nT: Hello.", 12.0, None),
+    ],
+)
+def test_times_in_text(read, first, start, end):
+    (session,) = read(first + "\nC: Hi.")
+    assert said(session) == [("T", "Hello."), ("C", "Hi.")]
+    assert times(session) == [(start, end), (None, None)]
+
+
+def test_seconds_in_brackets_are_no_turn_numbers(read):
+    (session,) = read("[0] T: a\n[7] C: b\n[31] T: c")
+    assert not session.numbered
+    assert times(session) == [(0.0, None), (7.0, None), (31.0, None)]
+
+
+def test_speaker_and_time_above_the_words(read):
+    (session,) = read("Ann Lee  0:03\nHow is it?\n\nSpeaker 2  1:05\nFine.\n\nAnn Lee  1:10\nOk.")
+    assert said(session) == [("Ann Lee", "How is it?"), ("Speaker 2", "Fine."), ("Ann Lee", "Ok.")]
+    assert times(session) == [(3.0, None), (65.0, None), (70.0, None)]
+
+
+def test_time_inside_a_turn_starts_an_utterance_of_the_same_speaker(read):
+    (session,) = read("T: a\nC: b\n[00:30] c\n00:00:45\nd")
+    assert [(u.speaker, u.text, u.start_s) for u in session.utterances] == [
+        ("T", "a", None),
+        ("C", "b", None),
+        ("C", "c", 30.0),
+        ("C", "d", 45.0),
+    ]
+
+
+@pytest.mark.parametrize(
+    "silence", ["[silence 12s]", "(pause 8 sec)", "((long pause))", "[12 seconds of silence]", "(6.5)"]
+)
+def test_silence_on_its_own_line_has_no_speaker(read, silence):
+    (session,) = read(f"T: How is it?\n{silence}\nStill there?\n[00:09] {silence}\nC: Yes.\n[nods]")
+    assert [(u.speaker, u.text, u.start_s) for u in session.utterances] == [
+        ("T", "How is it?", None),
+        (None, silence, None),
+        ("T", "Still there?", None),
+        (None, silence, 9.0),
+        ("C", "Yes. [nods]", None),
+    ]
+
+
+def test_silence_that_is_given_to_a_speaker_stays_with_the_speaker(read):
+    assert said(read("T: So?\nC: [silence 12s]")[0]) == [("T", "So?"), ("C", "[silence 12s]")]
+
+
+def test_header_is_no_talk_and_its_facts_are_kept(read):
+    (session,) = read(
+        "Transcript of the fourth session\n2021-05-04\n-----\nDate: 2021-05-04\nClient ID: 77\nSession: 4\n"
+        "Therapist: Dr. Jane Doe\nClient: Sam\n\nT: a\nC: b\nT: c\nC: d\n[End of recording]"
+    )
+    assert [u.text for u in session.utterances] == list("abcd")
+    assert session.meta == {"date": "2021-05-04", "client_id": "77", "session_number": "4", "header_lines": 8}
+
+
+def test_talk_before_the_first_label_is_not_lost(read):
+    (session,) = read("My case\n\nWe said we would start with the week, right?\nC: Fine.\nT: Good.")
+    assert said(session)[0] == (None, "We said we would start with the week, right?")
+    assert session.utterances[0].line == 3
+    assert session.meta["header_lines"] == 1
+
+
+def test_first_words_of_a_speaker_are_not_a_header(read):
+    assert len(read("Nurse: Come in.\n\nT: a\nC: b\nT: c\nC: d")[0].utterances) == 5
+
+
+def test_text_without_speakers_is_read_without_speakers(read):
+    (session,) = read("how are you\nfine thanks\n[silence 12s]\nwell")
+    assert said(session) == [(None, "how are you"), (None, "fine thanks"), (None, "[silence 12s]"), (None, "well")]
+
+
+def test_white_space_is_single_and_the_rest_verbatim(read):
+    (session,) = read("T:  It’s \t“so”\u00a0 odd -- isn't\n   it…  \nC: ok")
+    assert session.utterances[0].text == "It’s “so” odd -- isn't it…"
+
+
+# Encodings
+
+TALK = "T: Don’t you – café?\nC: “Yes”, naïve.\n"
+
+
+@pytest.mark.parametrize("ends", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize(
+    ("encoding", "name"),
+    [
+        ("utf-8", "utf-8"),
+        ("utf-8-sig", "utf-8-sig"),
+        ("utf-16", "utf-16"),
+        ("utf-16-le", "utf-16-le"),
+        ("utf-16-be", "utf-16-be"),
+        ("utf-32", "utf-32"),
+        ("cp1252", "cp1252"),
+    ],
+)
+def test_encodings_and_line_ends(read, encoding, name, ends):
+    (session,) = read(TALK.replace("\n", ends).encode(encoding))
+    assert said(session) == [("T", "Don’t you – café?"), ("C", "“Yes”, naïve.")]
+    assert session.encoding == name
+    assert [u.line for u in session.utterances] == [1, 2]
+
+
+def test_utf16_big_endian_with_mark(read):
+    assert said(read(b"\xfe\xff" + TALK.encode("utf-16-be"))[0])[1] == ("C", "“Yes”, naïve.")
+
+
+def test_right_to_left_utf16_without_mark(read):
+    text = "מטפלת: שלום לך היום\r\nלקוח: תודה רבה\r\nמטפלת: כן\r\nלקוח: לא"
+    assert [w for _, w in said(read(text.encode("utf-16-le"))[0])] == ["שלום לך היום", "תודה רבה", "כן", "לא"]
+
+
+def test_last_resort_for_other_encodings(read):
+    text = "Терапевт: как вы себя чувствуете сегодня\nКлиент: хорошо спасибо большое\n" * 10
+    assert said(read(text.encode("cp1251"))[0])[0] == ("Терапевт", "как вы себя чувствуете сегодня")
+
+
+def test_encoding_that_is_given(read):
+    assert said(read("T: Žena\nC: ne".encode("cp1250"), encoding="cp1250")[0])[0] == ("T", "Žena")
+
+
+# Captions
+
+ZOOM = """WEBVTT
+
+1
+00:00:01.250 --> 00:00:03.750
+Ann Lee: How was it &amp; why?
+
+2
+00:00:04.000 --> 00:00:05.999
+Sam's iPhone: Fine, I told
+him: no.
+
+NOTE nobody
+says this
+
+3
+00:00:06.000 --> 00:00:07.000
+and then
+
+4
+01:00:06.000 --> 01:00:07.001
+Ann Lee: Mm-hm.
+Sam's iPhone: Yeah.
+"""
+
+
+def test_zoom_webvtt(read):
+    (session,) = read(ZOOM, "s.vtt")
+    assert session.format == "vtt"
+    assert said(session) == [
+        ("Ann Lee", "How was it & why?"),
+        ("Sam's iPhone", "Fine, I told him: no."),
+        ("Sam's iPhone", "and then"),
+        ("Ann Lee", "Mm-hm."),
+        ("Sam's iPhone", "Yeah."),
+    ]
+    assert times(session) == [(1.25, 3.75), (4.0, 5.999), (6.0, 7.0), (3606.0, 3607.001), (3606.0, 3607.001)]
+    assert [u.source_id for u in session.utterances] == ["1", "2", "3", "4", "4"]
+    assert not session.numbered
+    assert session.utterances[0].line == 4
+
+
+def test_teams_webvtt_keeps_the_voices_in_a_cue_apart(read):
+    (session,) = read(
+        "WEBVTT\n\nabc-0/1\n00:01.500 --> 00:03.000 align:start\n<v Ann &amp; Lee>How <b>was</b> it?</v>\n"
+        "<v.loud Client>Fine.\nReally.</v>\n\n00:04.000 --> 00:05.000\n<v Client>I told him: no</v>\n\n"
+        "00:06.000 --> 00:07.000\n[silence 9s]\n\n00:08.000 --> 00:09.000\nnobody's words\n"
+    )
+    assert said(session) == [
+        ("Ann & Lee", "How was it?"),
+        ("Client", "Fine. Really."),
+        ("Client", "I told him: no"),
+        (None, "[silence 9s]"),
+        (None, "nobody's words"),
+    ]
+    assert times(session)[:2] == [(1.5, 3.0), (1.5, 3.0)]
+
+
+def test_srt(read):
+    (session,) = read(
+        "1\r\n00:00:01,250 --> 00:00:03,750\r\n<i>Therapist:</i> How was it?\r\n\r\n"
+        "2\r\n00:00:04,000 --> 00:00:05,000\r\n{\\an8}Client: Three -->\r\n\r\n42 times.\r\n"
+        "3\r\n00:00:06,000 --> 00:00:07,000\r\n[silence 9s]\r\n",
+        "s.srt",
+    )
+    assert said(session) == [("Therapist", "How was it?"), ("Client", "Three --> 42 times."), (None, "[silence 9s]")]
+    assert times(session) == [(1.25, 3.75), (4.0, 5.0), (6.0, 7.0)]
+
+
+def test_captions_without_speakers(read):
+    (session,) = read("WEBVTT\n\n00:01.000 --> 00:02.000\nhow are you\n\n00:02.000 --> 00:03.000\nfine\n")
+    assert said(session) == [(None, "how are you"), (None, "fine")]
+
+
+def test_a_name_that_speaks_once_in_captions(read):
+    cues = ["Ann: a", "Ben: b", "Ann: c", "Tom Ray: d", "Ben: e"]
+    body = "".join(f"00:0{n}.000 --> 00:0{n}.500\n{cue}\n\n" for n, cue in enumerate(cues))
+    assert said(read("WEBVTT\n\n" + body)[0])[3] == ("Tom Ray", "d")
+
+
+# Tables
+
+
+def test_many_sessions_in_one_table(read):
+    sessions = read(
+        "session_id,turn,speaker,start,text,client_id,date\n"
+        "b,0,therapist,00:00:13,Hello  there.,k1,2020-01-02\n"
+        'a,0,therapist,,"Well, hi",k2,\n'
+        'b,1,client,00:00:14,"said ""no""\nand left",k1,\n'
+        "a,1,client,,,k2,\n"
+        "a,2,client,-3,Ok.,k2,\n",
+        "s.csv",
+    )
+    assert [s.id for s in sessions] == ["b", "a"]
+    assert [s.numbered for s in sessions] == [True, True]
+    assert sessions[0].meta == {"client_id": "k1", "date": "2020-01-02"}
+    assert sessions[0].utterances == (
+        Utterance("therapist", "Hello there.", 13.0, None, 2, "0"),
+        Utterance("client", 'said "no" and left', 14.0, None, 4, "1"),
+    )
+    assert sessions[1].utterances == (
+        Utterance("therapist", "Well, hi", None, None, 3, "0"),
+        Utterance("client", "Ok.", None, None, 7, "2"),
+    )
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "speaker,text,start,end",
+        "interlocutor,utterance_text,timestamp,end_time",
+        "Role,Utterance,Start Time,End Time",
+        "Participant,Content,Onset,Offset",
+        "Speaker Label,Transcript,start_s,end_s",
+    ],
+)
+def test_column_names_that_people_use(read, header):
+    (session,) = read(header + "\nT,Hello.,1.5,00:00:02\n", "s.csv")
+    assert session.utterances == (Utterance("T", "Hello.", 1.5, 2.0, 2, None),)
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        "speaker;text\nT;well, hi\n",
+        "sep=;\nspeaker;text\nT;well, hi\n",
+        "\ufeffspeaker\ttext\nT\twell, hi\n",
+        "speaker|text\nT|well, hi\n",
+        'My study\n\nspeaker,text\nT,"well, hi"\n',
+    ],
+)
+def test_delimiters_and_titles(read, table):
+    assert said(read(table, "s.csv")[0]) == [("T", "well, hi")]
+
+
+def test_tsv_written_without_quoting(read):
+    assert said(read('speaker\ttext\nT\t"no" he said\nC\t5" long\n', "s.tsv")[0]) == [
+        ("T", '"no" he said'),
+        ("C", '5" long'),
+    ]
+
+
+def test_columns_that_are_given(read):
+    table = "id,who,text,said\n1,T,internal note,Hello.\n2,C,internal note,Hi.\n"
+    sessions = read(table, "s.csv", columns={"text": "said", "speaker": "who", "session": "id"})
+    assert [(s.id, said(s)) for s in sessions] == [("1", [("T", "Hello.")]), ("2", [("C", "Hi.")])]
+
+
+def test_a_role_column_beats_a_name_column(read):
+    table = "speaker,role,text\nAnn,therapist,Hello.\nBen,client,Hi.\n"
+    assert said(read(table, "s.csv")[0]) == [("therapist", "Hello."), ("client", "Hi.")]
+    assert said(read(table, "s.csv", columns={"speaker": "speaker"})[0])[0] == ("Ann", "Hello.")
+
+
+def test_rows_for_each_coder_are_one_turn(read):
+    (session,) = read("turn,speaker,text,coder\n1,T,Hello.,A\n1,T,Hello.,B\n2,C,Hello.,A\n2,C,Hello.,B\n", "s.csv")
+    assert said(session) == [("T", "Hello."), ("C", "Hello.")]
+    assert session.numbered
+    assert session.meta == {"duplicate_rows": 2}
+
+
+def test_numbers_that_repeat_do_not_number_turns(read):
+    (session,) = read("turn,speaker,text\n1,T,Hello.\n1,T,How was it?\n2,C,Fine.\n", "s.csv")
+    assert not session.numbered
+    assert [u.source_id for u in session.utterances] == ["1", "1", "2"]
+
+
+def test_a_session_without_words_stays_in_sight(read):
+    assert [(s.id, len(s.utterances)) for s in read("session,speaker,text\na,T,Hi.\nb,T,\n", "s.csv")] == [
+        ("a", 1),
+        ("b", 0),
+    ]
+
+
+def test_workbook(tmp_path):
+    book = openpyxl.Workbook()
+    sheet = book.active
+    sheet.append(["Our study"])
+    sheet.append(["Session", "Turn", "Speaker", "Start", "Text", "Date"])
+    sheet.append([12, 1, "T", datetime.time(0, 1, 2), "Hello.", datetime.date(2020, 1, 2)])
+    sheet.append([None, 2, "C", datetime.time(2, 5), "Hi\nthere.", None])
+    sheet["D4"].number_format = "h:mm"
+    sheet.append([13, 1.0, "T", 7.5, "So.", None])
+    book.create_sheet("Notes").append(["nothing to see"])
+    book.save(tmp_path / "s.xlsx")
+    first, second = read_sessions(tmp_path / "s.xlsx")
+    assert (first.id, first.format, first.numbered) == ("12", "xlsx", True)
+    assert first.meta == {"date": "2020-01-02"}
+    assert first.utterances == (
+        Utterance("T", "Hello.", 62.0, None, 3, "1"),
+        Utterance("C", "Hi there.", 125.0, None, 4, "2"),
+    )
+    assert second.utterances == (Utterance("T", "So.", 7.5, None, 5, "1"),)
+
+
+def test_a_sheet_for_each_session(tmp_path):
+    book = openpyxl.Workbook()
+    for title in ("first", "second"):
+        sheet = book.create_sheet(title)
+        sheet.append(["speaker", "text"])
+        sheet.append(["T", title])
+    book.save(tmp_path / "s.xlsx")
+    assert [(s.id, said(s)) for s in read_sessions(tmp_path / "s.xlsx")] == [
+        ("first", [("T", "first")]),
+        ("second", [("T", "second")]),
+    ]
+
+
+# Word
+
+
+def test_paragraphs_with_labels(tmp_path):
+    document = docx.Document()
+    document.add_heading("A session")
+    document.add_paragraph("T:\tHow was it?")
+    document.add_paragraph("")
+    run = document.add_paragraph().add_run("C: Fine.")
+    run.add_break()
+    run.add_text("T: Good.")
+    document.add_paragraph("[silence 12s]")
+    document.save(tmp_path / "s.docx")
+    (session,) = read_sessions(tmp_path / "s.docx")
+    assert said(session) == [("T", "How was it?"), ("C", "Fine."), ("T", "Good."), (None, "[silence 12s]")]
+    assert [u.line for u in session.utterances] == [2, 4, 4, 5]
+    assert (session.format, session.encoding) == ("docx", None)
+
+
+def table_in(document, rows):
+    table = document.add_table(rows=0, cols=len(rows[0]))
+    for row in rows:
+        for cell, text in zip(table.add_row().cells, row, strict=True):
+            cell.text = text
+
+
+@pytest.mark.parametrize(
+    ("rows", "expected"),
+    [
+        (
+            [["T:", "How was it, all in all?"], ["C:", "Fine.\nReally."], ["", "[silence 9s]"]],
+            [
+                (None, "T", None, "How was it, all in all?"),
+                (None, "C", None, "Fine. Really."),
+                (None, None, None, "[silence 9s]"),
+            ],
+        ),
+        (
+            [["00:01:02", "Therapist", "How was it?"], ["00:01:05", "Client", "Fine."]],
+            [(None, "Therapist", 62.0, "How was it?"), (None, "Client", 65.0, "Fine.")],
+        ),
+        (
+            [
+                ["1.", "How was it, all in all?", "Ann"],
+                ["2.", "Fine.", "Ben"],
+                ["3.", "Ok.", "Ann"],
+                ["4.", "Mm.", "Ben"],
+            ],
+            [
+                ("1", "Ann", None, "How was it, all in all?"),
+                ("2", "Ben", None, "Fine."),
+                ("3", "Ann", None, "Ok."),
+                ("4", "Ben", None, "Mm."),
+            ],
+        ),
+        (
+            [["Turn", "Who", "Text"], ["1", "T", "Hi."], ["2", "C", "How are you today?"]],
+            [("1", "T", None, "Hi."), ("2", "C", None, "How are you today?")],
+        ),
+        (
+            [["Therapist", "Client"], ["How was it?", "Fine."], ["", "Really."]],
+            [
+                (None, "Therapist", None, "How was it?"),
+                (None, "Client", None, "Fine."),
+                (None, "Client", None, "Really."),
+            ],
+        ),
+        (
+            [["00:12", "T: How was it?"], ["00:15", "C: Fine."]],
+            [(None, "T", 12.0, "How was it?"), (None, "C", 15.0, "Fine.")],
+        ),
+    ],
+)
+def test_tables_in_word(tmp_path, rows, expected):
+    document = docx.Document()
+    document.add_paragraph("Session of 4 May")
+    table_in(document, rows)
+    document.save(tmp_path / "s.docx")
+    (session,) = read_sessions(tmp_path / "s.docx")
+    assert [(u.source_id, u.speaker, u.start_s, u.text) for u in session.utterances] == expected
+    assert session.numbered == (expected[0][0] is not None)
+
+
+def test_facts_in_a_small_table_above_the_talk(tmp_path):
+    document = docx.Document()
+    table_in(document, [["Date", "2020-01-02"], ["Client ID", "77"]])
+    for line in ("T: a", "C: b", "T: c"):
+        document.add_paragraph(line)
+    document.save(tmp_path / "s.docx")
+    (session,) = read_sessions(tmp_path / "s.docx")
+    assert [u.text for u in session.utterances] == list("abc")
+    assert session.meta == {"date": "2020-01-02", "client_id": "77", "header_lines": 2}
+
+
+def test_tracked_changes_are_read_as_accepted(tmp_path):
+    from docx.oxml import parse_xml
+    from docx.oxml.ns import nsdecls
+
+    document = docx.Document()
+    paragraph = document.add_paragraph("T: I am ")
+    space = nsdecls("w")
+    paragraph._p.append(parse_xml(f"<w:del {space}><w:r><w:delText>not </w:delText></w:r></w:del>"))
+    paragraph._p.append(parse_xml(f"<w:ins {space}><w:r><w:t>glad.</w:t></w:r></w:ins>"))
+    document.add_paragraph("C: Ok.")
+    document.save(tmp_path / "s.docx")
+    assert said(read_sessions(tmp_path / "s.docx")[0])[0] == ("T", "I am glad.")
+
+
+# JSON
+
+
+def test_whisperx(read):
+    whisperx = {
+        "segments": [
+            {
+                "start": 0.031,
+                "end": 1.5,
+                "text": " How was it?",
+                "speaker": "SPEAKER_00",
+                "words": [{"word": "How", "start": 0.031}],
+            },
+            {"start": 2.0, "end": 2.4, "text": " Fine.", "words": []},
+        ],
+        "word_segments": [{"word": "How"}],
+        "language": "en",
+    }
+    (session,) = read(json.dumps(whisperx, indent=1), "s.json")
+    assert session.utterances == (
+        Utterance("SPEAKER_00", "How was it?", 0.031, 1.5, 1, None),
+        Utterance(None, "Fine.", 2.0, 2.4, 2, None),
+    )
+
+
+def aws_item(word, start=None, **more):
+    kind = (
+        {"type": "punctuation"}
+        if start is None
+        else {"type": "pronunciation", "start_time": str(start), "end_time": str(start + 0.5)}
+    )
+    return {**kind, "alternatives": [{"confidence": "0.9", "content": word}], **more}
+
+
+AWS_ITEMS = [
+    aws_item("So", 0.25),
+    aws_item(",", None),
+    aws_item("how", 1.0),
+    aws_item("?", None),
+    aws_item("Fine", 2.0),
+    aws_item(".", None),
+]
+
+
+def test_aws_transcribe_with_items(read):
+    segments = [
+        {
+            "start_time": "0.25",
+            "end_time": "1.5",
+            "speaker_label": "spk_0",
+            "items": [{"start_time": "0.25"}, {"start_time": "1.0"}],
+        },
+        {"start_time": "2.0", "end_time": "2.5", "speaker_label": "spk_1", "items": [{"start_time": "2.0"}]},
+    ]
+    results = {
+        "transcripts": [{"transcript": "So, how? Fine."}],
+        "speaker_labels": {"speakers": 2, "segments": segments},
+        "items": AWS_ITEMS,
+    }
+    (session,) = read(json.dumps({"jobName": "j", "status": "COMPLETED", "results": results}), "s.json")
+    assert said(session) == [("spk_0", "So, how?"), ("spk_1", "Fine.")]
+    assert times(session) == [(0.25, 1.5), (2.0, 2.5)]
+
+
+def test_aws_transcribe_with_channels_and_with_segments(read):
+    channels = [
+        {"channel_label": "ch_0", "items": AWS_ITEMS[:4]},
+        {"channel_label": "ch_1", "items": [aws_item("Mm", 0.5), aws_item("fine", 9.0)]},
+    ]
+    (session,) = read(json.dumps({"results": {"channel_labels": {"channels": channels}, "items": AWS_ITEMS}}))
+    assert said(session) == [("ch_0", "So, how?"), ("ch_1", "Mm"), ("ch_1", "fine")]
+    ready = [
+        {
+            "id": 0,
+            "transcript": "So, how?",
+            "start_time": "0.25",
+            "end_time": "1.5",
+            "speaker_label": "spk_0",
+            "items": [0],
+        }
+    ]
+    (session,) = read(json.dumps({"results": {"items": AWS_ITEMS, "audio_segments": ready}}))
+    assert session.utterances == (Utterance("spk_0", "So, how?", 0.25, 1.5, 1, None),)
+
+
+GENERIC = [{"speaker": "T", "text": "Hello.", "start": 1}, {"speaker": "C", "text": "Hi.", "start": "00:02"}]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        json.dumps(GENERIC),
+        json.dumps({"utterances": GENERIC}),
+        json.dumps({"client_id": None, "turns": GENERIC}, indent=2),
+        "\n".join(map(json.dumps, GENERIC)) + "\n",
+        json.dumps([{"role": u["speaker"], "content": u["text"], "startTime": u["start"]} for u in GENERIC]),
+    ],
+)
+def test_lists_of_utterances(read, content):
+    (session,) = read(content)
+    assert said(session) == [("T", "Hello."), ("C", "Hi.")]
+    assert times(session) == [(1.0, None), (2.0, None)]
+
+
+def test_lists_of_sessions(read):
+    listed = [
+        {"session_id": "b", "client_id": 7, "utterances": GENERIC},
+        {"session_id": "a", "utterances": GENERIC[:1]},
+    ]
+    for content in (json.dumps(listed), "\n".join(map(json.dumps, listed))):
+        sessions = read(content)
+        assert [(s.id, len(s.utterances)) for s in sessions] == [("b", 2), ("a", 1)]
+        assert sessions[0].meta == {"client_id": "7"}
+    unnamed = read(json.dumps([{"turns": GENERIC}, {"turns": GENERIC}]))
+    assert [(s.id, len(s.utterances)) for s in unnamed] == [("1", 2), ("2", 2)]
+
+
+def test_times_that_are_no_times_are_not_known(read):
+    (session,) = read(
+        '[{"text": "a", "start": NaN, "end": 1e999}, {"text": "b", "start": -1, "end": true},'
+        ' {"text": "c", "start": "soon"}]'
+    )
+    assert times(session) == [(None, None)] * 3
+
+
+def test_half_a_surrogate_pair_can_be_written_out_again(read):
+    (session,) = read('[{"speaker": "T", "text": "a \\ud800 b"}]')
+    assert session.utterances[0].text.encode() == "a \ufffd b".encode()
+
+
+# There and back
+
+SPEAKERS = ("T", "C", "Speaker 1", "Ana Souza", "🙂 Sam", "סארה לוי", "李雷")
+WORDS = st.text(st.characters(codec="utf-8", exclude_categories=("C", "Z")), min_size=1, max_size=12)
+# Two letters first, so that no text is all brackets, times or a silence.
+TEXTS = st.lists(WORDS, max_size=6).map(lambda words: " ".join(["so", *words]))
+
+
+@st.composite
+def talks(draw):
+    count = draw(st.integers(1, 8))
+    at, out = 0, []
+    for n in range(count):
+        start = at + draw(st.integers(0, 5_000_000))
+        at = start + draw(st.integers(1, 100_000))
+        out.append(Utterance(draw(st.sampled_from(SPEAKERS)), draw(TEXTS), start / 1000, at / 1000, None, str(n)))
+    # Every label comes back, as in a session of any length.
+    return out + [Utterance(u.speaker, "well", at / 1000, at / 1000, None, str(count + n)) for n, u in enumerate(out)]
+
+
+def clock(second, point):
+    whole, part = divmod(round(second * 1000), 1000)
+    return f"{whole // 3600:02}:{whole // 60 % 60:02}:{whole % 60:02}{point}{part:03}"
+
+
+def as_table(utterances, **dialect):
+    out = io.StringIO()
+    writer = csv.writer(out, **dialect)
+    writer.writerow(["turn", "speaker", "start", "end", "text"])
+    writer.writerows([u.source_id, u.speaker, u.start_s, u.end_s, u.text] for u in utterances)
+    return out.getvalue()
+
+
+def as_objects(utterances):
+    return [
+        {"turn": u.source_id, "speaker": u.speaker, "start": u.start_s, "end": u.end_s, "text": u.text}
+        for u in utterances
+    ]
+
+
+def as_captions(utterances, point, form):
+    return "".join(
+        f"{u.source_id}\n{clock(u.start_s, point)} --> {clock(u.end_s, point)}\n{form(u.speaker, u.text)}\n\n"
+        for u in utterances
+    )
+
+
+WRITERS = {
+    "s.csv": as_table,
+    "s.tsv": lambda us: as_table(us, delimiter="\t"),
+    "s.json": lambda us: json.dumps(as_objects(us)),
+    "s.jsonl": lambda us: "\n".join(json.dumps(o, ensure_ascii=False) for o in as_objects(us)),
+    "s.vtt": lambda us: "WEBVTT\n\n" + as_captions(us, ".", lambda s, t: f"<v {s}>{html.escape(t)}</v>"),
+    "zoom.vtt": lambda us: "WEBVTT\n\n" + as_captions(us, ".", lambda s, t: f"{s}: {html.escape(t)}"),
+    "s.srt": lambda us: as_captions(us, ",", lambda s, t: f"{s}: {t}"),
+    "s.txt": lambda us: "\n".join(
+        f"{u.source_id}. [{clock(u.start_s, '.')} - {clock(u.end_s, '.')}] {u.speaker}: {u.text}" for u in us
+    ),
+}
+
+
+@pytest.mark.parametrize("name", WRITERS)
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(talk=talks())
+def test_what_is_written_is_read_back_equal(tmp_path, name, talk):
+    (session,) = read_sessions(put(tmp_path, name, WRITERS[name](talk)))
+    back = [Utterance(u.speaker, u.text, u.start_s, u.end_s, None, u.source_id) for u in session.utterances]
+    if name == "s.srt":
+        # SubRip has no way to say that "<i>" is meant.
+        talk = [u for u in talk if "<" not in u.text and "{" not in u.text]
+        back = [u for u in back if u.source_id in {t.source_id for t in talk}]
+    assert back == talk
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    data=st.one_of(st.binary(min_size=1, max_size=300), st.text(max_size=300).map(str.encode)),
+    name=st.sampled_from([f"s.{f}" for f in FORMATS]),
+)
+def test_any_bytes_are_read_or_refused(tmp_path, data, name):
+    path = put(tmp_path, name, data)
+    try:
+        sessions = read_sessions(path)
+    except ReadError:
+        with pytest.raises(ReadError, match=re.escape(str(path))):
+            read_sessions(path)
+    else:
+        assert any(session.utterances for session in sessions)
+
+
+# Bad input
+
+SECRET = "zwetschgendatschi"
+
+
+def damaged(path: Path, keep: float) -> bytes:
+    data = path.read_bytes()
+    return data[: int(len(data) * keep)]
+
+
+def document(folder: Path) -> Path:
+    made = docx.Document()
+    made.add_paragraph(f"T: {SECRET}")
+    made.add_paragraph("C: ok")
+    made.save(folder / "made.docx")
+    return folder / "made.docx"
+
+
+def workbook(folder: Path) -> Path:
+    book = openpyxl.Workbook()
+    book.active.append(["speaker", "text"])
+    book.active.append(["T", SECRET])
+    book.save(folder / "made.xlsx")
+    return folder / "made.xlsx"
+
+
+def without(path: Path, name: str) -> bytes:
+    """The archive with one part's bytes spoilt and the directory whole."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(path) as old, zipfile.ZipFile(out, "w") as new:
+        for part in old.namelist():
+            new.writestr(part, old.read(part)[:50] if part == name else old.read(part))
+    return out.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "found"),
+    [
+        ("s.txt", b"", "empty"),
+        ("s.txt", b" \n\t\r\n", "empty"),
+        ("s.csv", b"\xef\xbb\xbf", "empty"),
+        ("s.txt", bytes(range(256)) * 20, "not text"),
+        ("s.txt", b"\x01\x02\x03\x04" * 100, "binary"),
+        ("s.txt", b"\0" * 500, "not text"),
+        ("s.docx", b"%PDF-1.7\n" + SECRET.encode(), "PDF"),
+        ("s.doc", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" * 40, "old or password-protected"),
+        ("s.rtf", b"{\\rtf1 " + SECRET.encode(), "RTF"),
+        ("s.docx", b"PK\x03\x04" + b"\x11" * 300, "damaged"),
+        ("s.json", f'[{{"speaker": "T", "text": "{SECRET}'.encode(), "line 1: the JSON ends too early"),
+        ("s.json", f'[\n{{"speaker": "T", "text": "{SECRET}" "x"}}]'.encode(), "line 2: this is not valid JSON"),
+        ("s.json", f"T: {SECRET}\nC: ok".encode(), "line 1: this is not valid JSON"),
+        ("s.jsonl", f'{{"text": "a"}}\n{{"text": "{SECRET}'.encode(), "line 2: the JSON ends too early"),
+        ("s.json", f'"{SECRET}"'.encode(), "neither a list nor an object"),
+        ("s.json", f'["{SECRET}"]'.encode(), "item 1"),
+        ("s.json", f'[{{"foo": "{SECRET}"}}]'.encode(), "no field for the words"),
+        ("s.json", f'[{{"text": ["{SECRET}"]}}]'.encode(), "not a text"),
+        ("s.json", f'{{"results": {{"items": [{{"type": "{SECRET}"}}]}}}}'.encode(), "AWS"),
+        ("s.json", b"[]", "no talk"),
+        ("s.json", b"[" * 100_000, "JSON"),
+        ("s.json", b'[{"text": "a", "start": ' + b"9" * 5000 + b"}]", "JSON"),
+        ("s.csv", f"a,b\n1,{SECRET}\n".encode(), "no column for the words"),
+        ("s.csv", f"T,{SECRET}\nC,ok\n".encode(), "no column for the words"),
+        ("s.csv", f"speaker,text\nT,{SECRET}, ok\n".encode(), "line 2: this row has 3 cells"),
+        ("s.csv", f'speaker,text\nT,"{SECRET}\nC,ok\nT,ok\n'.encode(), "line 2: a quotation mark"),
+        ("s.csv", b"speaker,text\nT,\n", "no talk"),
+        ("s.vtt", b"WEBVTT\n\nNOTE nothing\n", "no talk"),
+        ("s.vtt", f"WEBVTT\n\n00:0x.000 --> 00:01.000\n{SECRET}\n".encode(), "line 3: the times"),
+        ("s.txt", b"Date: 2020-01-01\nTitle: none\n", "no talk"),
+    ],
+)
+def test_bad_files_get_a_clear_error_without_their_words(read, name, content, found):
+    with pytest.raises(ReadError) as caught:
+        read(content, name)
+    message = str(caught.value)
+    assert found in message
+    assert name in message
+    assert SECRET not in message
+    assert caught.value.__cause__ is None
+    assert caught.value.__context__ is None or caught.value.__suppress_context__
+
+
+@pytest.mark.parametrize("make", [document, workbook])
+@pytest.mark.parametrize("keep", [0.01, 0.3, 0.6, 0.95])
+def test_truncated_archives(tmp_path, make, keep):
+    made = make(tmp_path)
+    cut = put(tmp_path, f"cut{made.suffix}", damaged(made, keep))
+    with pytest.raises(ReadError, match="damaged or cut short"):
+        read_sessions(cut)
+
+
+@pytest.mark.parametrize(
+    ("make", "part"),
+    [(document, "word/document.xml"), (workbook, "xl/workbook.xml"), (workbook, "xl/worksheets/sheet1.xml")],
+)
+def test_archives_with_a_spoilt_part(tmp_path, make, part):
+    made = make(tmp_path)
+    with pytest.raises(ReadError, match="damaged or cut short"):
+        read_sessions(put(tmp_path, f"spoilt{made.suffix}", without(made, part)))
+
+
+@pytest.mark.parametrize(
+    ("name", "make", "format"),
+    [
+        ("s.txt", lambda folder: document(folder).read_bytes(), "docx"),
+        ("s.csv", lambda folder: workbook(folder).read_bytes(), "xlsx"),
+        ("s.txt", lambda _: ZOOM.encode(), "vtt"),
+        ("s.docx", lambda _: b"T: Hello.\nC: Hi.", "text"),
+        ("s.txt", lambda _: b"1\n00:00:01,000 --> 00:00:02,000\nT: Hello.\n", "srt"),
+        ("s.txt", lambda _: b"speaker,text\nT,Hello.\n", "csv"),
+        ("s.txt", lambda _: b"speaker\ttext\nT\tHello.\n", "tsv"),
+        ("s.csv", lambda _: json.dumps(GENERIC).encode(), "json"),
+        ("s.txt", lambda _: "\n".join(map(json.dumps, GENERIC)).encode(), "jsonl"),
+        ("s.vtt", lambda _: b"T: Hello.\nC: Hi.", "text"),
+        ("s", lambda _: b"[00:00:01] T: Hello.\nC: Hi.", "text"),
+    ],
+)
+def test_wrong_suffix(tmp_path, name, make, format):
+    (session,) = read_sessions(put(tmp_path, name, make(tmp_path)))
+    assert session.format == format
+    assert session.utterances
+
+
+def test_files_that_cannot_be_opened(tmp_path, monkeypatch):
+    with pytest.raises(ReadError, match="folder"):
+        read_sessions(tmp_path)
+    with pytest.raises(ReadError, match=r"gone\.txt.*No such file"):
+        read_sessions(tmp_path / "gone.txt")
+    path = put(tmp_path, "locked.txt", "T: a")
+
+    def refuse(self):
+        raise PermissionError(13, "Permission denied")
+
+    # The superuser, as whom containers run, may read any file.
+    monkeypatch.setattr(Path, "read_bytes", refuse)
+    with pytest.raises(ReadError, match=r"locked\.txt.*Permission denied"):
+        read_sessions(path)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
+def test_a_pipe_does_not_block(tmp_path):
+    os.mkfifo(tmp_path / "pipe.txt")
+    with pytest.raises(ReadError, match="regular file"):
+        read_sessions(tmp_path / "pipe.txt")
+
+
+@pytest.mark.parametrize(
+    ("options", "found"),
+    [
+        ({"format": "wav"}, "no format is called 'wav'"),
+        ({"format": "docx"}, "damaged"),
+        ({"format": "xlsx"}, "damaged"),
+        ({"encoding": "utf-99"}, "no encoding is called"),
+        ({"encoding": "ascii"}, "line 3: the bytes are not ascii"),
+        ({"encoding": "utf-16"}, "the bytes are not utf-16"),
+        ({"columns": {"text": "nope"}}, "no column 'nope'"),
+        ({"columns": {"colour": "text"}}, "field 'colour' that does not exist"),
+    ],
+)
+def test_options_that_do_not_fit(read, options, found):
+    with pytest.raises(ReadError, match=found):
+        read("speaker,text\nT,Hello.\nC,café!\n", "s.csv", **options)
+
+
+# Size
+
+LONG = "word " * 40_000
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("s.txt", f"T: Hi.\nC: {LONG}\n"),
+        ("s.csv", f"speaker,text\nT,Hi.\nC,{LONG}\n"),
+        ("s.tsv", f"speaker\ttext\nT\tHi.\nC\t{LONG}\n"),
+        ("s.vtt", f"WEBVTT\n\n00:01.000 --> 00:02.000\nT: Hi.\n\n00:02.000 --> 00:03.000\nC: {LONG}\n"),
+        ("s.json", json.dumps([{"speaker": "T", "text": "Hi."}, {"speaker": "C", "text": LONG}])),
+    ],
+)
+def test_a_turn_of_200000_characters(read, name, content):
+    assert said(read(content, name)[0]) == [("T", "Hi."), ("C", LONG.strip())]
+
+
+@pytest.mark.parametrize(
+    "piece", ["(", "[1:", "12:", "<v ", "<c ", "<", "&", "{\\", "1", " ", "**", "\u200f", "-->", "a:"]
+)
+@pytest.mark.parametrize(
+    "head", ["T: Hi.\n", "WEBVTT\n\n00:01.000 --> 00:02.000\n", "1\n00:00:01,000 --> 00:00:02,000\n"]
+)
+def test_no_line_makes_a_pattern_explode(read, head, piece):
+    # Time that grew with the square of the length would be felt as minutes.
+    text = f"{head}so {piece * 100_000}\nso\n{piece * 100_000}"
+    assert read(text)[0].utterances
+
+
+def test_a_five_hour_session(read):
+    lines = [
+        f"[{n // 3600:02}:{n // 60 % 60:02}:{n % 60:02}] {'TC'[n % 2]}: This is number {n}." for n in range(18_000)
+    ]
+    (session,) = read("\n\n".join(lines))
+    assert len(session.utterances) == 18_000
+    assert session.utterances[-1] == Utterance("C", "This is number 17999.", 17_999.0, None, 35_999, None)
+
+
+def test_importing_the_readers_is_light():
+    code = (
+        "import sys, rupturekit.readers; "
+        "print(sorted({'docx', 'openpyxl', 'pandas', 'numpy', 'spacy', 'charset_normalizer'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
