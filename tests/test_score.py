@@ -29,7 +29,8 @@ THRESHOLDS = {
 
 def talk(*roles: str, start: tuple[float | None, ...] = ()) -> Transcript:
     times = start or (None,) * len(roles)
-    return Transcript("s", tuple(Turn(i, r[0], r, "one two three", t) for i, (r, t) in enumerate(zip(roles, times))))
+    turns = (Turn(i, r[0], r, "one two three", t) for i, (r, t) in enumerate(zip(roles, times)))  # type: ignore[arg-type]
+    return Transcript("s", tuple(turns))
 
 
 def rule(turn: int, marker: str, weight: float, start: int = 0, end: int = 3, id: str = "X-1") -> Marker:

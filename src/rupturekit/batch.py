@@ -90,8 +90,7 @@ def find(paths: Iterable[Path], out: Path) -> list[Input]:
     """List the files to annotate, in a stable order, each once.
 
     Folders are searched with their subfolders. Files there that are no transcripts are listed with the
-    reason why they are skipped; hidden folders, the output folder and folders that hold an earlier run's
-    outputs are passed over.
+    reason why they are skipped; hidden folders and the outputs of this and earlier runs are passed over.
 
     Parameters
     ----------
@@ -132,16 +131,17 @@ def find(paths: Iterable[Path], out: Path) -> list[Input]:
 def _walk(folder: Path, out: Path) -> Iterator[Path]:
     files = []
     for here, folders, names in os.walk(folder):
-        folders[:] = [name for name in folders if not name.startswith(".") and not _is_output(Path(here, name), out)]
-        if not _is_output(Path(here), out):
-            files += [Path(here, name) for name in names]
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        ours = OUTPUTS if _is_output(Path(here), out) else ()
         # a folder that is called like a transcript is worth a word
-        files += [Path(here, name) for name in folders if Path(name).suffix.lower() in SUFFIXES]
+        named = [name for name in folders if Path(name).suffix.lower() in SUFFIXES]
+        files += [Path(here, name) for name in (*names, *named) if name not in ours]
     return iter(sorted(files, key=lambda file: file.relative_to(folder).as_posix()))
 
 
 def _is_output(folder: Path, out: Path) -> bool:
-    return folder.resolve() == out or all((folder / name).is_file() for name in ("run.json", "annotations.jsonl"))
+    whole = all((folder / name).is_file() for name in ("run.json", "annotations.jsonl"))
+    return whole or folder.resolve() == out
 
 
 def _why_not(file: Path) -> str | None:
@@ -325,7 +325,7 @@ class _Run:
             also = {id, raw.id, *(u.speaker for u in raw.utterances)}
             return SessionOutcome(self._shown(id), "failed", self._why(error, entry, also))
         turns = present(annotated.markers)
-        found = {family: len(turns[family]) for family in FAMILIES}
+        found: dict[str, int] = {family: len(turns[family]) for family in FAMILIES}
         return SessionOutcome(self._shown(id), "done", None, len(transcript), found)
 
     def _shown(self, text: str) -> str:

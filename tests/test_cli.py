@@ -1,0 +1,276 @@
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import rupturekit as rk
+from rupturekit import batch
+from rupturekit.cli import main
+
+GOOD = (
+    "T: How is it for you, coming here every week?\n\n"
+    "C: To be honest, this isn't helping.\n\n"
+    "T: Have I missed something important?\n\n"
+    "C: You keep asking about my mother, and I wanted to talk about work.\n"
+)
+OUTPUTS = {"turns.csv", "markers.csv", "sessions.csv", "annotations.jsonl", "run.json"}
+
+
+def annotate(*arguments: object) -> int:
+    return main(["annotate", "--no-model", *map(str, arguments)])
+
+
+def table(file: Path) -> list[dict[str, str]]:
+    with file.open(encoding="utf-8", newline="") as lines:
+        return list(csv.DictReader(lines))
+
+
+def report(out: Path) -> dict[str, Any]:
+    return dict(json.loads((out / "run.json").read_text("utf-8")))
+
+
+def outcomes(out: Path) -> dict[str, str]:
+    return {entry["path"]: entry["outcome"] for entry in report(out)["inputs"]}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    place = tmp_path / "in"
+    for name in ("b.txt", "a.txt", "deep/c.txt"):
+        (place / name).parent.mkdir(parents=True, exist_ok=True)
+        (place / name).write_text(GOOD, "utf-8")
+    return place
+
+
+def test_a_folder_becomes_one_set_of_outputs(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "new" / "out"
+    assert annotate(folder, "--out", out) == 0
+    assert {path.name for path in out.iterdir()} == OUTPUTS
+    assert [row["session_id"] for row in table(out / "sessions.csv")] == ["a", "b", "c"]
+    assert len(table(out / "turns.csv")) == 12
+    found = {(row["turn"], row["marker"]) for row in table(out / "markers.csv")}
+    assert {("1", "complaint_progress"), ("2", "invite_feelings")} <= found
+    assert [a.transcript.id for a in rk.load(out)] == ["a", "b", "c"]
+    shown = capsys.readouterr()
+    assert "3 in all" in shown.out
+    assert str(out) in shown.out
+    assert "helping" not in shown.out + shown.err
+    assert shown.err == ""
+
+
+def test_a_family_is_present_exactly_where_markers_csv_has_a_row(folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    annotate(folder, "--out", out)
+    rows = {(r["session_id"], r["turn"], r["marker"]) for r in table(out / "markers.csv")}
+    joined = {
+        (r["session_id"], r["turn"], marker)
+        for r in table(out / "turns.csv")
+        for marker in r["markers"].split(";")
+        if marker
+    }
+    assert rows == joined
+    for session in table(out / "sessions.csv"):
+        mine = [r for r in table(out / "markers.csv") if r["session_id"] == session["session_id"]]
+        for family in ("confrontation", "withdrawal", "resolution", "therapist_defensive"):
+            turns = {r["turn"] for r in mine if r["family"] == family}
+            assert int(session[f"n_{family}"]) == len(turns)
+
+
+def test_the_same_input_gives_the_same_bytes(folder: Path, tmp_path: Path) -> None:
+    first, second = tmp_path / "one", tmp_path / "two"
+    annotate(folder, "--out", first)
+    annotate(folder, "--out", second)
+    for name in OUTPUTS:
+        assert (first / name).read_bytes() == (second / name).read_bytes()
+
+
+def test_a_table_of_sessions_and_files_go_together(folder: Path, tmp_path: Path) -> None:
+    lines = [f"s{n},{who},Well I said that already" for n in range(3) for who in ("therapist", "client")]
+    sheet = tmp_path / "sheet.csv"
+    sheet.write_text("\n".join(["session_id,speaker,utterance_here", *lines]) + "\n", "utf-8")
+    out = tmp_path / "out"
+    assert annotate(sheet, folder / "a.txt", "--out", out, "--columns", "text=utterance_here") == 0
+    assert [row["session_id"] for row in table(out / "sessions.csv")] == ["s0", "s1", "s2", "a"]
+    assert report(out)["settings"]["columns"] == {"text": "utterance_here"}
+
+
+def test_roles_are_taken_from_the_command_line(tmp_path: Path) -> None:
+    file = tmp_path / "s.txt"
+    file.write_text("Speaker 1: this isn't helping.\n\nSpeaker 2: Tell me more.\n", "utf-8")
+    out = tmp_path / "out"
+    assert annotate(file, "--out", out, "--roles", "Speaker 1=client, Speaker 2=therapist") == 0
+    assert [row["role"] for row in table(out / "turns.csv")] == ["client", "therapist"]
+    assert table(out / "sessions.csv")[0]["role_source"] == "given"
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        ["--roles", "Speaker 1=patient"],
+        ["--roles", "Speaker 1"],
+        ["--roles", "A=client,A=therapist"],
+        ["--format", "excel"],
+        ["--key-file", "key"],
+        ["--nonsense"],
+    ],
+)
+def test_wrong_usage_is_exit_code_2_and_writes_nothing(
+    folder: Path, tmp_path: Path, wrong: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert annotate(folder, "--out", tmp_path / "out", *wrong) == 2
+    assert capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_inputs_that_are_not_there_or_hold_nothing_are_wrong_usage(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    assert annotate(tmp_path / "nowhere", "--out", out) == 2
+    assert "no such file or folder" in capsys.readouterr().err
+    (tmp_path / "empty").mkdir()
+    assert annotate(tmp_path / "empty", "--out", out) == 2
+    assert "no transcript" in capsys.readouterr().err
+    assert not out.exists()
+
+
+def test_what_is_no_transcript_is_skipped_with_a_reason(folder: Path, tmp_path: Path) -> None:
+    for name in ("README.md", ".hidden.txt", "~$a.docx", "photo.png", ".git/config.txt"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_bytes(b"\x89PNG")
+    out = tmp_path / "out"
+    assert annotate(folder, "--out", out) == 0
+    skipped = {e["path"]: e["reason"] for e in report(out)["inputs"] if e["outcome"] == "skipped"}
+    assert set(skipped) == {"README.md", ".hidden.txt", "~$a.docx", "photo.png"}
+    assert all(skipped.values())
+    assert report(out)["counts"] == {"done": 3, "skipped": 4, "failed": 0}
+
+
+def test_outputs_inside_the_input_folder_are_never_read_back(folder: Path) -> None:
+    assert annotate(folder, "--out", folder / "first") == 0
+    assert annotate(folder, "--out", folder / "second") == 0
+    assert annotate(folder, "--out", folder / "second", "--overwrite") == 0
+    assert set(outcomes(folder / "second")) == {"a.txt", "b.txt", "deep/c.txt"}
+    for more in ([], ["--overwrite"]):
+        assert annotate(folder, "--out", folder, *more) == 0
+        assert set(outcomes(folder)) == {"a.txt", "b.txt", "deep/c.txt"}
+
+
+def test_files_of_one_stem_are_called_by_their_path(folder: Path, tmp_path: Path) -> None:
+    (folder / "deep" / "a.txt").write_text(GOOD, "utf-8")
+    out = tmp_path / "out"
+    annotate(folder, "--out", out)
+    ids = [row["session_id"] for row in table(out / "sessions.csv")]
+    assert ids == ["a.txt", "b", "deep/a.txt", "c"]
+    other = tmp_path / "other"
+    shutil.copytree(folder, other)
+    annotate(folder, other, "--out", out, "--overwrite")
+    ids = [row["session_id"] for row in table(out / "sessions.csv")]
+    assert len(ids) == len(set(ids)) == 8
+
+
+def test_a_file_given_twice_is_done_once(folder: Path, tmp_path: Path) -> None:
+    annotate(folder / "a.txt", folder / "a.txt", "--out", tmp_path / "out")
+    assert len(table(tmp_path / "out" / "sessions.csv")) == 1
+
+
+def test_without_text_nothing_of_the_input_is_left_anywhere(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    place = tmp_path / "Marigold clinic"
+    place.mkdir()
+    talk = GOOD.replace("T:", "Quentin:").replace("C:", "Ophelia:")
+    (place / "Ophelia one.txt").write_text(talk, "utf-8")
+    (place / "Ophelia broken.docx").write_bytes(b"PK\x03\x04 rubbish")
+    (place / "Ophelia alone.txt").write_text("Ophelia: Hello there.\n\nOphelia: Nobody home.\n", "utf-8")
+    out = tmp_path / "out"
+    code = annotate(place, "--out", out, "--no-text", "--roles", "Quentin=therapist,Ophelia=client")
+    assert code == 1
+    assert report(out)["settings"]["no_text"] is True
+    shown = capsys.readouterr()
+    everything = [shown.out, shown.err, *(path.read_text("utf-8") for path in out.iterdir())]
+    for text in everything:
+        for secret in ("Ophelia", "Quentin", "Marigold", "helping", "mother", "Hello"):
+            assert secret not in text.replace(str(out), "")
+    assert len(table(out / "turns.csv")[0]["session_id"]) == 16
+    assert [row["text"] for row in table(out / "turns.csv")][:4] == [""] * 4
+
+
+def test_hashes_are_new_in_every_run_unless_a_key_file_is_given(folder: Path, tmp_path: Path) -> None:
+    key = tmp_path / "key"
+    key.write_bytes(b"a long secret")
+
+    def ids(name: str, *more: object) -> list[str]:
+        annotate(folder, "--out", tmp_path / name, "--no-text", *more)
+        return [row["session_id"] for row in table(tmp_path / name / "sessions.csv")]
+
+    assert ids("one") != ids("two")
+    assert ids("three", "--key-file", key) == ids("four", "--key-file", key)
+    assert b"secret" not in (tmp_path / "three" / "run.json").read_bytes()
+    key.write_bytes(b"\n")
+    assert annotate(folder, "--out", tmp_path / "five", "--no-text", "--key-file", key) == 2
+
+
+def test_an_interrupted_run_leaves_no_outputs(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(batch.Writer, "write", stop)
+    with pytest.raises(KeyboardInterrupt):
+        annotate(folder, "--out", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_interrupted_run_leaves_the_earlier_outputs_as_they_were(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out"
+    annotate(folder, "--out", out)
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(batch.Writer, "write", stop)
+    with pytest.raises(KeyboardInterrupt):
+        annotate(folder, "--out", out, "--overwrite")
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == before
+
+
+def test_check_shows_how_a_file_was_read_and_none_of_its_words(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "s.txt"
+    file.write_text(GOOD, "utf-8")
+    assert main(["check", str(file)]) == 0
+    shown = capsys.readouterr().out
+    for fact in ("format text", "utf-8", "sessions: 1", "T = therapist (2)", "C = client (2)", "turns: 4"):
+        assert fact in shown
+    assert "flags: no_times" in shown
+    for word in ("helping", "mother", "missed"):
+        assert word not in shown
+
+
+def test_check_tells_why_roles_stay_open_and_goes_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    open_file, good = tmp_path / "open.txt", tmp_path / "good.txt"
+    open_file.write_text("Ann: Rain again.\n\nBea: Rain again indeed.\n", "utf-8")
+    good.write_text(GOOD, "utf-8")
+    assert main(["check", str(open_file), str(tmp_path / "none.txt"), str(good)]) == 1
+    shown = capsys.readouterr()
+    assert "Ann = ? (1)" in shown.out
+    assert "turns: 4" in shown.out
+    assert "--roles" in shown.err
+    assert "none.txt" in shown.err
+    assert "again" not in shown.out + shown.err
+
+
+def test_names_cannot_steer_the_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "s.json"
+    talk = [{"speaker": "\u001b[31mT", "text": "How are you?"}, {"speaker": "C", "text": "Fine, thanks."}]
+    file.write_text(json.dumps(talk), "utf-8")
+    main(["check", str(file)])
+    shown = capsys.readouterr()
+    assert "\u001b" not in shown.out + shown.err
