@@ -108,6 +108,19 @@ def test_roles_are_taken_from_the_command_line(tmp_path: Path) -> None:
     assert table(out / "sessions.csv")[0]["role_source"] == "given"
 
 
+def test_one_map_of_roles_serves_a_folder_and_a_label_that_nobody_bears_is_told(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for client in ("Ann", "Ben"):
+        (folder / f"{client}.txt").write_text(f"Lee: Tell me more.\n\n{client}: I did.\n", "utf-8")
+    out = tmp_path / "out"
+    assert annotate(folder, "--out", out, "--roles", "Lee=therapist,Ann=client,Bean=client,ben=client") == 0
+    source = {row["session_id"]: row["role_source"] for row in table(out / "sessions.csv")}
+    assert source == {"Ann": "given", "Ben": "given", "a": "labels", "b": "labels", "c": "labels"}
+    assert report(out)["unused_roles"] == [3]
+    assert "label 3 is no speaker in any session" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     "wrong",
     [

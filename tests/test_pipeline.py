@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import rupturekit as rk
+from rupturekit import rules
 from rupturekit.annotation import FAMILIES
 from rupturekit.codebook import load_codebook
 from rupturekit.score import present
@@ -144,3 +145,21 @@ def test_read_says_how_many_sessions_a_table_holds_and_read_all_gives_them(tmp_p
     with pytest.raises(rk.ReadError, match="holds 3 sessions"):
         rk.read(file, columns=columns)
     assert [t.id for t in rk.read_all(file, columns=columns)] == ["a", "b", "c"]
+
+
+def test_a_rupture_that_the_model_alone_found_is_told_to_the_rules(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Answers:
+        """Marks a therapist turn that follows a rupture that it was told of."""
+
+        sha256 = "00"
+
+        def __call__(self, transcript: rk.Transcript, ruptures: Any = ()) -> tuple[rk.Marker, ...]:
+            return tuple(
+                rk.Marker(i + 1, 0, 3, "resolution", "validate_defense", 0.9, None, "rule", "R9-001")
+                for i in sorted(ruptures)
+            )
+
+    monkeypatch.setattr(rules, "RuleDetector", Answers)
+    found = rk.Annotator(WordModel())(TALK).markers
+    assert [(m.turn, m.marker) for m in found] == [(3, "minimal_response"), (4, "validate_defense")]
+    assert rk.Annotator(None)(TALK).markers == ()

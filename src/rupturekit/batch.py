@@ -23,6 +23,7 @@ from . import __version__
 from .annotation import FAMILIES
 from .pipeline import Annotator
 from .readers import RawSession, ReadError, read_sessions
+from .roles import speaker_key
 from .score import present
 from .segment import RoleError, segment
 from .tables import FILES, FORMATS, Pseudonyms, Writer
@@ -55,6 +56,11 @@ class Reading:
         """Read the sessions of a file."""
         return read_sessions(path, format=self.format, columns=self.columns, encoding=self.encoding)
 
+    def roles_in(self, raw: RawSession) -> dict[str, str]:
+        """Return the given roles of those who speak in a session: one map serves many sessions."""
+        speakers = {speaker_key(utterance.speaker) for utterance in raw.utterances}
+        return {label: role for label, role in (self.roles or {}).items() if speaker_key(label) in speakers}
+
 
 @dataclass(frozen=True, slots=True)
 class Input:
@@ -84,6 +90,14 @@ class InputOutcome:
     outcome: Outcome
     reason: str | None = None
     sessions: tuple[SessionOutcome, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What became of every input, in order, and which labels of the given roles nobody bore (from 1)."""
+
+    inputs: tuple[InputOutcome, ...]
+    unused_roles: tuple[int, ...] = ()
 
 
 def find(paths: Iterable[Path], out: Path) -> list[Input]:
@@ -166,7 +180,7 @@ def annotate(
     hide: Pseudonyms | None = None,
     overwrite: bool = False,
     progress: Callable[[Sequence[Input]], Iterable[Input]] = lambda inputs: inputs,
-) -> list[InputOutcome]:
+) -> Report:
     """Annotate files and folders into one output folder; go on when one of them fails.
 
     A session is called by its table's id, else by its file's stem. Files that share a stem are called by
@@ -194,8 +208,8 @@ def annotate(
 
     Returns
     -------
-    list of InputOutcome
-        One for each input, in order; the same as in ``run.json``.
+    Report
+        The same as in ``run.json``.
 
     Raises
     ------
@@ -211,8 +225,8 @@ def annotate(
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     file = Path(folder, "s1.txt")
     ...     _ = file.write_text("T: What would help most today?\\nC: No idea, really.\\n")
-    ...     outcomes = annotate([file], Path(folder, "out"), Annotator(model=None))
-    ...     outcomes[0].outcome, outcomes[0].sessions[0].session_id
+    ...     (done,) = annotate([file], Path(folder, "out"), Annotator(model=None)).inputs
+    ...     done.outcome, done.sessions[0].session_id
     ('done', 's1')
     """
     reading = reading or Reading()
@@ -227,8 +241,10 @@ def annotate(
     try:
         with Writer(parts, annotator.codebook, formats) as writer:
             run = _Run(annotator, reading, writer, _Names(inputs), hide)
-            outcomes = [run.do(entry) for entry in progress(inputs)]
-        report = {
+            outcomes = tuple(run.do(entry) for entry in progress(inputs))
+        labels = enumerate(reading.roles or {}, 1)
+        report = Report(outcomes, tuple(n for n, label in labels if label not in run.met))
+        content = {
             "rupturekit": __version__,
             "python": platform.python_version(),
             "provenance": asdict(annotator.provenance),
@@ -243,9 +259,9 @@ def annotate(
                 "no_text": hide is not None,
             },
             "counts": {which: sum(o.outcome == which for o in outcomes) for which in get_args(Outcome)},
-            "inputs": [asdict(outcome) for outcome in outcomes],
+            **asdict(report),
         }
-        text = json.dumps(report, ensure_ascii=False, indent=1) + "\n"
+        text = json.dumps(content, ensure_ascii=False, indent=1) + "\n"
         (parts / "run.json").write_bytes(text.encode("utf-8", "backslashreplace"))
         # run.json goes first and comes last: a folder without it is no whole run
         for name in ("run.json", *OUTPUTS):
@@ -256,7 +272,7 @@ def annotate(
         shutil.rmtree(parts, ignore_errors=True)
         if made and not any(out.iterdir()):
             out.rmdir()
-    return outcomes
+    return report
 
 
 def check_output(out: Path, overwrite: bool) -> None:
@@ -297,6 +313,7 @@ class _Run:
     writer: Writer
     names: _Names
     hide: Pseudonyms | None
+    met: set[str] = field(default_factory=set)
 
     def do(self, entry: Input) -> InputOutcome:
         """Annotate one file; whatever happens is in the outcome."""
@@ -318,7 +335,9 @@ class _Run:
     def _session(self, entry: Input, raw: RawSession) -> SessionOutcome:
         id = self.names.give(entry, raw.id)
         try:
-            transcript = segment(raw, id=id, roles=self.reading.roles, path=entry.name)
+            roles = self.reading.roles_in(raw)
+            self.met.update(roles)
+            transcript = segment(raw, id=id, roles=roles, path=entry.name)
             annotated = self.annotator(transcript)
             self.writer.write(self.hide(annotated) if self.hide else annotated)
         except Exception as error:

@@ -171,7 +171,7 @@ def _annotate(args: argparse.Namespace) -> int:
             hide = Pseudonyms(key)
         _import_spacy_alone()
         annotator = Annotator(None if args.no_model else args.model or SHIPPED)
-        outcomes = annotate(
+        report = annotate(
             args.inputs,
             args.out,
             annotator,
@@ -184,8 +184,10 @@ def _annotate(args: argparse.Namespace) -> int:
         )
     except (ValueError, OSError) as error:
         return _complain(str(error), 2)
-    _print_found(outcomes, args.out)
-    return int(any(outcome.outcome == "failed" for outcome in outcomes))
+    _print_found(report.inputs, args.out)
+    for number in report.unused_roles:
+        _complain(f"--roles: label {number} is no speaker in any session", 1)
+    return int(any(outcome.outcome == "failed" for outcome in report.inputs))
 
 
 def _import_spacy_alone() -> None:
@@ -251,7 +253,7 @@ def _check(args: argparse.Namespace) -> int:
             id = raw.id if raw.id is not None else path.stem
             print(f"  session {_plain(id)}: {len(raw.utterances)} utterances")
             try:
-                transcript = segment(raw, id=id, roles=reading.roles, path=str(path))
+                transcript = segment(raw, id=id, roles=reading.roles_in(raw), path=str(path))
             except Exception as error:
                 labels = Counter(u.speaker or "(none)" for u in raw.utterances)
                 _print_speakers((label, "?", n) for label, n in labels.items())

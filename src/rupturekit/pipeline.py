@@ -195,11 +195,11 @@ class Annotator:
         output = self.model(transcript) if self.model else None
         markers, scores = self._decide(transcript, found, output)
         if self._rules:
-            # what the model found too is a rupture that a therapist's rule may answer to
-            ruptures = sorted(score.present(markers)["rupture"])
-            again = self._rules(transcript, ruptures=ruptures)
-            if set(again) != set(found):
-                markers, scores = self._decide(transcript, again, output)
+            # a rupture that the model alone found may be what a therapist's rule answers to
+            ruptures = score.present(markers)["rupture"] - {m.turn for m in found}
+            if ruptures:
+                found = self._rules(transcript, ruptures=ruptures)
+                markers, scores = self._decide(transcript, found, output)
         return AnnotatedTranscript(
             transcript,
             markers,
