@@ -1,0 +1,520 @@
+"""What people say plainly: rules for markers, each with its scope.
+
+A rule is data (``data/rules/*.toml``): patterns with slots, the reason for the coder, a weight that says how
+sure it is, and sentences that it must hit and must miss. It fires only within its scope: the right speaker,
+not negated, not hypothetical, not reported, not past, not about somebody or something else, not a question.
+How a rule is written stands in ``docs/rules.md``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import re
+import sys
+from bisect import bisect_left
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .annotation import Family, Marker
+from .codebook import Codebook, load_codebook
+from .transcript import Transcript, Turn
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:  # pragma: no cover
+    import tomli as tomllib
+
+if TYPE_CHECKING:
+    from spacy.language import Language
+    from spacy.tokens import Doc
+
+GATES = ("negated", "conditional", "reported", "past", "other", "question")
+"""The scopes in which a rule stays silent unless it says ``allow``."""
+AFTER = ("open_question", "question", "advice", "reflection")
+"""Kinds of therapist turn that a rule may ask for in the turn before."""
+NEEDS_RUPTURE = {
+    "clarify_misunderstanding", "change_task_goal", "give_rationale", "link_pattern_therapy", "link_pattern_others",
+    "validate_defense", "redirect_refocus",
+}  # fmt: skip
+"""Strategies that answer a rupture: coded only with a rupture marker in the few turns before."""
+RECENT = 6
+"""How many turns back such a marker may lie."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One rule.
+
+    Parameters
+    ----------
+    id : str
+        Permanent, such as ``C5-003``; never given to another rule.
+    marker : str
+        Name in the codebook.
+    why : str
+        One sentence for the coder.
+    weight : float
+        In (0, 1]: how often it is right when it fires.
+    patterns : tuple of str
+        Any of which fires it.
+    allow : tuple of str
+        Gates (`GATES`) that do not silence it.
+    after : tuple of str
+        The turn before must be the other speaker's and of one of these kinds (`AFTER`).
+    alone : bool
+        The match must be all that the turn says, fillers aside.
+    hits, misses : tuple
+        Turns on which it must and must not fire; a pair is (turn before, turn).
+    """
+
+    id: str
+    marker: str
+    why: str
+    weight: float
+    patterns: tuple[str, ...]
+    hits: tuple[str | tuple[str, str], ...]
+    misses: tuple[str | tuple[str, str], ...]
+    allow: tuple[str, ...] = ()
+    after: tuple[str, ...] = ()
+    alone: bool = False
+
+
+def _rule(entry: Mapping[str, Any], where: str, book: Codebook) -> Rule:
+    name = f"{where}: rule {entry.get('id', '(no id)')}"
+    try:
+        rule = Rule(**{k: _frozen(v) for k, v in entry.items()})
+    except TypeError as error:
+        raise ValueError(f"{name}: {str(error).replace('Rule.__init__() ', '')}") from None
+    if rule.marker not in book:
+        raise ValueError(f"{name}: marker {rule.marker!r} is not in the codebook")
+    if not re.fullmatch(r"[A-Z]+\d+-\d{3}", rule.id) or not rule.id.startswith(book[rule.marker].code + "-"):
+        raise ValueError(f"{name}: the id must be the marker's code and three digits, {book[rule.marker].code}-001")
+    if not 0 < rule.weight <= 1:
+        raise ValueError(f"{name}: weight {rule.weight} is not in (0, 1]")
+    for field, known in (("allow", GATES), ("after", AFTER)):
+        for value in getattr(rule, field):
+            if value not in known:
+                raise ValueError(f"{name}: {field} {value!r} is not one of {', '.join(known)}")
+    for field in ("patterns", "hits", "misses"):
+        if not getattr(rule, field):
+            raise ValueError(f"{name}: {field} is empty")
+    return rule
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(_frozen(v) for v in value) if isinstance(value, list) else value
+
+
+def _files(folder: Path | None) -> list[tuple[str, str]]:
+    source: Any = folder if folder is not None else resources.files("rupturekit") / "data" / "rules"
+    found = sorted((f for f in source.iterdir() if f.name.endswith(".toml")), key=lambda f: f.name)
+    if not found:
+        raise ValueError(f"{folder}: no .toml files of rules")
+    return [(f.name, f.read_text("utf-8")) for f in found]
+
+
+def _load(folder: Path | None, book: Codebook) -> tuple[tuple[Rule, ...], dict[str, tuple[str, ...]], str]:
+    rules: list[Rule] = []
+    slots: dict[str, tuple[str, ...]] = {}
+    digest = hashlib.sha256()
+    for name, text in _files(folder):
+        digest.update(text.encode())
+        try:
+            raw = tomllib.loads(text)
+        except tomllib.TOMLDecodeError as error:
+            raise ValueError(f"{name}: not TOML: {error}") from None
+        slots.update({k: tuple(v) for k, v in raw.get("slots", {}).items()})
+        rules += [_rule(entry, name, book) for entry in raw.get("rule", [])]
+    seen: set[str] = set()
+    for rule in rules:
+        if rule.id in seen:
+            raise ValueError(f"rule {rule.id}: the id is used twice")
+        seen.add(rule.id)
+    return tuple(rules), slots, digest.hexdigest()
+
+
+def load_rules(folder: str | Path | None = None) -> tuple[Rule, ...]:
+    """Load and check the rules that come with the package, or a folder of one's own.
+
+    Raises
+    ------
+    ValueError
+        If a rule is wrong; the message names file, rule and fault.
+
+    Examples
+    --------
+    >>> len(load_rules()) >= 150
+    True
+    """
+    return _load(Path(folder) if folder is not None else None, load_codebook())[0]
+
+
+# --- patterns -----------------------------------------------------------------------------------------
+
+# how captions and contractions write the same word; keys are spaCy norms
+_SAME = {
+    "is": ("is", "'s", "s"), "'s": ("'s", "s", "is", "has"), "am": ("am", "m", "'m"), "are": ("are", "re", "'re"),
+    "had": ("had", "'d", "d"), "will": ("will", "ll", "'ll"), "would": ("would", "'d", "d"), "'d": ("'d", "would", "had", "d"),
+    "have": ("have", "ve", "'ve"), "going": ("going", "goin"), "because": ("because", "cause", "cos", "coz"),
+    "yes": ("yes", "yeah", "yep", "yup"),
+}  # fmt: skip
+_BETWEEN = r"(?:(?:,|um|uh|er|erm|like|-) )?"
+_GAP = re.compile(r"\.\.\.(\d)$")
+_PLAIN = set(
+    "i you he she it we they this that is are am was be do did does not no to of in on at for with a an the my your me"
+    " and but so just really have has had will would can could if as what all any about get got going like know think"
+    " want feel here there up out".split()
+)
+
+
+@lru_cache(maxsize=1)
+def _blank() -> Language:
+    import spacy
+
+    return spacy.blank("en")
+
+
+def _norms(phrase: str) -> list[str]:
+    return [token.norm_ for token in _blank().tokenizer(phrase)]
+
+
+def _expand(pattern: str, slots: Mapping[str, Sequence[str]], depth: int = 0) -> list[list[tuple[str, ...]]]:
+    """Return the pattern's elements, each as its alternatives (phrases); '' stands for nothing."""
+    elements: list[list[tuple[str, ...]]] = [[]]
+    for piece in pattern.split():
+        if _GAP.match(piece):
+            elements[0].append((piece,))
+            continue
+        optional = piece.endswith("?") and len(piece) > 1
+        body = piece[:-1] if optional else piece
+        alternatives: list[str] = []
+        for part in body.split("|"):
+            if part.startswith("<") and part.endswith(">"):
+                if part[1:-1] not in slots:
+                    raise ValueError(f"no slot {part} in _slots.toml")
+                for value in slots[part[1:-1]]:
+                    alternatives += (
+                        [" ".join(c) for row in _expand(value, slots, depth + 1) for c in itertools.product(*row)]
+                        if "<" in value and depth < 3
+                        else [value]
+                    )
+            else:
+                alternatives.append(part.replace("_", " "))
+        elements[0].append((*alternatives, *([""] if optional else [])))
+    return elements
+
+
+def _compile(pattern: str, slots: Mapping[str, Sequence[str]]) -> tuple[str, set[str]]:
+    """Return a regular expression over a turn's norms, and words of which every match holds at least one."""
+    (elements,) = _expand(pattern, slots)
+    regex = ""
+    anchors: set[str] | None = None
+    for element in elements:
+        gap = _GAP.match(element[0])
+        if gap:
+            regex += rf"(?:(?![.?!] )\S+ ){{0,{gap[1]}}}?"
+            continue
+        phrases = [_norms(phrase) for phrase in element if phrase]
+        optional = "" in element
+        # longest first, so that "any of this" is not read as "any"
+        forms = sorted({_BETWEEN.join(_word(w) for w in p) for p in phrases}, key=lambda f: (-len(f), f))
+        regex += (_BETWEEN if regex else "") + f"(?:{'|'.join(forms)})" + ("?" if optional else "")
+        words = _anchor(phrases)
+        if not optional and (anchors is None or _rarity(words) > _rarity(anchors)):
+            anchors = words
+    if anchors is None:
+        raise ValueError("pattern has no element that is always there")
+    return r"(?<= )" + regex, anchors
+
+
+def _word(norm: str) -> str:
+    same = _SAME.get(norm, (norm,))
+    return (re.escape(norm) if len(same) == 1 else f"(?:{'|'.join(map(re.escape, same))})") + " "
+
+
+def _anchor(phrases: Sequence[Sequence[str]]) -> set[str]:
+    # of each alternative its rarest word: the turn must hold one of these
+    out: set[str] = set()
+    for phrase in phrases:
+        word = max(phrase, key=lambda w: (w not in _PLAIN and w.isalnum(), len(w)))
+        out.update(_SAME.get(word, (word,)))
+    return out
+
+
+def _rarity(words: set[str]) -> tuple[bool, int]:
+    return (not words & _PLAIN, -len(words))
+
+
+# --- scope --------------------------------------------------------------------------------------------
+
+_THEY = (
+    r"(?:he|she|they|people|everyone|everybody|someone|somebody|my \w+(?: \w+)?|his \w+|her \w+|their \w+|the (?:judge"
+    r"|court|doctor|teacher|school|nurse|guy|kids?|boys?|girls?|lads?|other \w+)|mum|mom|dad|friends?)"
+)
+_NEGATED = re.compile(
+    r"\b(?:not|never|n't|nt|wouldn't|didn't|isn't|hardly) (?:be )?(?:really |just |even )?(?:to )?(?:saying?|said|say|mean|meaning"
+    r"|meant|claim(?:ing)?|suggest(?:ing)?|imply(?:ing)?|complain(?:ing)?|think(?:ing)?|thought|feel(?:ing)? like|believe"
+    r"|that|because|like|as (?:if|though))\b[^.?!;]{0,40}$|\b(?:far from|no longer|don't get me wrong)\b[^.?!;]{0,30}$"
+)
+_CONDITIONAL = re.compile(
+    r"\b(?:if|unless|whether|in case|suppose|supposing|imagine|whenever|should i|had i|until|till)\b[^.?!;]{0,50}$"
+)
+_REPORTED = re.compile(
+    rf"\b{_THEY} (?:also |always |just |keeps? |kept |would |will |might |could |all |once |\w+ly )*(?:says?|said|saying|tells?|told"
+    r"|telling|thinks?|thought|reckons?|feels?|felt|goes|went|was like|is like|were like|'s like|asks?|asked|claims?|claimed|believes?"
+    r"|wrote|writes|complains?|complained|insists?|insisted|yells?|yelled|shouts?|shouted)\b[^.?!;]{0,60}$"
+    rf"|\b(?:i|i've|i'd) (?:always |just |once |keep )?(?:said|told|say|tell|telling|went|was like|go|yelled|shouted|screamed)"
+    rf"(?: to)? (?:him|her|them|{_THEY})\b[^.?!;]{{0,60}}$"
+    r"|\b(?:quote|it says|they say|the song|the book|the article|i (?:read|heard) (?:that|somewhere))\b[^.?!;]{0,50}$"
+)
+_PAST = re.compile(
+    r"\b(?:used to|at first|at the (?:start|beginning)|in the beginning|back then|years ago|(?:months?|weeks?|years?|days?) ago|last"
+    r" (?:year|time round|month)|before i (?:came|started|met)|for a while there|initially|originally|there was a time|when i"
+    r" (?:started|first|was)|early on|in the past|previously)\b[^.?!;]{0,60}$"
+)
+_PAST_AFTER = re.compile(
+    r"^[^.?!;]{0,40}\b(?:at first|in the beginning|back then|years ago|before,? but now|but now|initially|anymore,? now|until (?:you|we|i)"
+    r"|when i (?:started|first))\b"
+)
+_OTHER = re.compile(
+    r"\b(?:boss|manager|supervisor|wife|husband|partner|girlfriend|boyfriend|mother|father|mum|mom|dad|sister"
+    r"|brother|son|daughter|kids?|teacher|lawyer|attorney|landlord|neighbou?r|(?:old|former|last|previous|first|other|another|ex)"
+    r"[- ](?:therapist|counsell?or|doctor|psychiatrist|psychologist|worker|gp|nurse|dentist|one|place|guy)|patch(?:es)?|gum"
+    r"|pills?|tablets?|medication|meds|medicine|antidepressants?|prozac|zoloft|sertraline|inhaler|insulin|app|apps|aa"
+    r"|meetings|group|diet|gym|vape|vaping|e-?cig\w*|methadone|cream|ointment|drink(?:ing)?|alcohol|weed|smoking|school"
+    r"|job|work there|phone|laptop|machine|physio|website|program(?:me)? they|insurance)\b"
+)
+_QUESTION = re.compile(r"^[^.?!]*\?")
+_TAG = re.compile(
+    r"(?:,|\b)\s*(?:is|isn't|are|aren't|do|don't|does|doesn't|am|can|could|have|has|will|would|did|right|okay|ok|eh|huh|you know|see)"
+    r"(?: not)?(?: (?:it|you|i|we|they|this|that))?\s*\?"
+)
+_OPEN = re.compile(
+    r"\b(?:what|how|why|tell me|say more|in what way|describe|walk me through|talk me through|help me understand"
+    r"|wonder(?:ing)?|curious)\b",
+    re.IGNORECASE,
+)
+_CLOSED = re.compile(
+    r"\bhow (?:old|many|much|long|often|far|tall)\b|\bwhat (?:time|day|date|year|age|kind of|type of|is your|'s your)\b",
+    re.IGNORECASE,
+)
+_ASKS = re.compile(
+    r"\?\s*$|^(?:\W*(?:so|and|well|okay|ok|um|uh|alright|right|now)\b\W*)*(?:what|how|why|who|where|when|which|do|does|did|are"
+    r"|is|have|has|can|could|would|will|tell me)\b",
+    re.IGNORECASE,
+)
+_ADVICE = re.compile(
+    r"\b(?:you (?:need|have|ought|got|'ve got) to|you should|you must|you(?:'d| had) better|i (?:want|need|would like|'d like|would"
+    r" suggest|suggest|recommend|would recommend|'d recommend|'d suggest|advise) (?:you|that)?|why don't you|how about|what about"
+    r"|have you (?:tried|thought)|you could|you can|try (?:to|and)|let's|i'm going to|make sure|you're going to|gonna have to|it's"
+    r" (?:important|best)|would you (?:be willing|consider|like))\b",
+    re.IGNORECASE,
+)
+_REFLECTION = re.compile(
+    r"^(?:\W*(?:so|and|well|okay|ok|um|uh|yeah|right|mm-?hmm?)\b\W*)*(?:you(?:'re| are|'ve| feel| felt| want| were| have| don't| just)?"
+    r"|it sounds|sounds like|it seems|seems like|it(?:'s| is) (?:hard|tough|frustrating|important)|part of you|what i(?:'m| am) hearing"
+    r"|i(?:'m| am) hearing)\b",
+    re.IGNORECASE,
+)
+
+
+def kinds_of(text: str) -> set[str]:
+    """Return what a therapist's turn does, from its surface: any of `AFTER`.
+
+    Examples
+    --------
+    >>> sorted(kinds_of("How did that feel for you?"))
+    ['open_question', 'question']
+    >>> sorted(kinds_of("You need to cut down."))
+    ['advice']
+    """
+    tail = text[-600:]
+    last = re.split(r"(?<=[.?!])\s+", tail.strip())[-1] if tail.strip() else ""
+    found = set()
+    asks = bool(_ASKS.search(last) or _ASKS.search(tail))
+    if asks:
+        found.add("question")
+        if _OPEN.search(last) and not _CLOSED.search(last):
+            found.add("open_question")
+    if _ADVICE.search(tail):
+        found.add("advice")
+    elif _REFLECTION.search(text[:200]) and not last.endswith("?"):
+        found.add("reflection")
+    return found
+
+
+def _silenced(text: str, start: int, end: int) -> Iterator[str]:
+    """Yield the gates that stand in the way of a match on ``text[start:end]`` (lower case)."""
+    stop = max(text.rfind(mark, 0, start) for mark in ".?!;") + 1
+    left = text[max(stop, start - 120) : start]
+    right = text[end : end + 120]
+    inside = text[start:end]
+    # "don't get me wrong, but" and the like end the scope of what came before
+    left = re.split(r"\b(?:but|though|although|however|so now|and now|now)\b", left)[-1]
+    if _NEGATED.search(left):
+        yield "negated"
+    if _CONDITIONAL.search(left):
+        yield "conditional"
+    if _REPORTED.search(left) or left.rstrip().endswith(('"', "“")):
+        yield "reported"
+    if _PAST.search(left) or _PAST_AFTER.search(right):
+        yield "past"
+    clause = re.split(r"[.?!;]|\b(?:but|because|and|so)\b", right)[0]
+    if _OTHER.search(left[-50:]) or _OTHER.search(inside) or _OTHER.search(clause[:40]):
+        yield "other"
+    if (_QUESTION.match(right) and not _TAG.search(right[: right.index("?") + 1][-24:])) or inside.endswith("?"):
+        yield "question"
+
+
+# --- detector -----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Compiled:
+    rule: Rule
+    family: Family
+    patterns: tuple[re.Pattern[str], ...]
+
+
+class RuleDetector:
+    """Finds rule markers in a transcript.
+
+    Parameters
+    ----------
+    folder : path-like, optional
+        Rules of one's own; else those of the package.
+
+    Raises
+    ------
+    ValueError
+        If a rule is wrong; the message names it.
+
+    Examples
+    --------
+    >>> turns = (Turn(0, "T", "therapist", "How has the week been?"), Turn(1, "C", "client", "This isn't helping."))
+    >>> [(m.turn, m.marker, m.rule_id[:2]) for m in RuleDetector()(Transcript("s", turns))]
+    [(1, 'complaint_progress', 'C5')]
+    """
+
+    def __init__(self, folder: str | Path | None = None) -> None:
+        from spacy.matcher import PhraseMatcher
+        from spacy.tokens import Doc
+
+        book = load_codebook()
+        self.rules, slots, self.sha256 = _load(Path(folder) if folder is not None else None, book)
+        self._nlp = _blank()
+        self._anchors = {role: PhraseMatcher(self._nlp.vocab, attr="NORM") for role in ("client", "therapist")}
+        self._by_anchor: dict[str, dict[str, list[int]]] = {"client": {}, "therapist": {}}
+        self._compiled: list[_Compiled] = []
+        for number, rule in enumerate(self.rules):
+            speaker = book[rule.marker].speaker
+            compiled = []
+            for pattern in rule.patterns:
+                try:
+                    regex, anchors = _compile(pattern, slots)
+                except ValueError as error:
+                    raise ValueError(f"rule {rule.id}: {pattern!r}: {error}") from None
+                compiled.append(re.compile(regex))
+                for word in anchors:
+                    listed = self._by_anchor[speaker].setdefault(word, [])
+                    if number not in listed:
+                        listed.append(number)
+            self._compiled.append(_Compiled(rule, book[rule.marker].parent, tuple(compiled)))
+        for role, words in self._by_anchor.items():
+            for word in words:
+                self._anchors[role].add(word, [Doc(self._nlp.vocab, [word])])
+
+    def __call__(self, transcript: Transcript, ruptures: Collection[int] = ()) -> tuple[Marker, ...]:
+        """Return the markers of one transcript, sorted.
+
+        Parameters
+        ----------
+        transcript : Transcript
+        ruptures : collection of int
+            Client turns already known to hold a rupture; strategies that answer a rupture count there too.
+        """
+        found: list[Marker] = []
+        for turn in transcript:
+            if turn.role in ("client", "therapist"):
+                before = transcript[turn.index - 1] if turn.index else None
+                found += self._of_turn(turn, before)
+        marked = {m.turn for m in found if m.family in ("confrontation", "withdrawal")} | set(ruptures)
+        kept = [
+            m
+            for m in found
+            if m.marker not in NEEDS_RUPTURE or any(t in marked for t in range(m.turn - RECENT, m.turn))
+        ]
+        return tuple(sorted(kept, key=lambda m: (m.turn, m.start, m.end, m.marker, m.rule_id or "")))
+
+    def _of_turn(self, turn: Turn, before: Turn | None) -> Iterator[Marker]:
+        doc = self._nlp.tokenizer(turn.text)
+        names = self._nlp.vocab.strings
+        by_anchor = self._by_anchor[turn.role]
+        numbers = {n for key, _, _ in self._anchors[turn.role](doc) for n in by_anchor[names[key]]}
+        if not numbers:
+            return
+        # the same length as the text: apostrophes made straight, case folded where that keeps the length
+        low = turn.text.replace("’", "'")
+        low = low.lower() if len(low.lower()) == len(low) else low
+        starts = list(itertools.accumulate((len(token.norm_) + 1 for token in doc), initial=1))
+        norms = " " + " ".join(token.norm_ for token in doc) + " "
+        kinds: set[str] | None = None
+        for number in sorted(numbers):
+            compiled = self._compiled[number]
+            rule = compiled.rule
+            if rule.after:
+                if before is None or before.role == turn.role:
+                    continue
+                kinds = kinds_of(before.text) if kinds is None else kinds
+                if not kinds.intersection(rule.after):
+                    continue
+            for first, last in _matches(compiled.patterns, norms, starts):
+                start, end = _bounds(doc, first, last)
+                if rule.alone and not _alone(doc, first, last):
+                    continue
+                if any(gate not in rule.allow for gate in _silenced(low, start, end)):
+                    continue
+                yield Marker(turn.index, start, end, compiled.family, rule.marker, rule.weight, None, "rule", rule.id)
+                break
+
+
+def _matches(patterns: Iterable[re.Pattern[str]], norms: str, starts: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """Yield each match as its first token and the one after its last, in order, the longest of each start first."""
+    spans = {(m.start(), -m.end()) for pattern in patterns for m in pattern.finditer(norms)}
+    for start, end in sorted(spans):
+        if end != -start:
+            yield bisect_left(starts, start), bisect_left(starts, -end)
+
+
+_FILL = {
+    "um", "uh", "er", "erm", "well", "yeah", "yes", "oh", "so", "like", "hmm", "hm", "mm", "ah", "and", "but", "no", "just",
+    "really", "okay", "ok", "right", "then", "though", "honestly", "i", "mean", "you", "know", "to", "be", "honest", "sure",
+}  # fmt: skip
+
+
+def _alone(doc: Doc, first: int, last: int) -> bool:
+    bracket = 0
+    for token in doc:
+        if token.text in "[(":
+            bracket += 1
+        elif token.text in "])":
+            bracket = max(bracket - 1, 0)
+        elif first <= token.i < last or bracket or not any(c.isalnum() for c in token.text):
+            continue
+        elif token.norm_ not in _FILL:
+            return False
+    return True
+
+
+def _bounds(doc: Doc, first: int, last: int) -> tuple[int, int]:
+    # loose patterns may begin or end on a comma
+    while first < last - 1 and not any(c.isalnum() or c in "[(" for c in doc[first].text):
+        first += 1
+    while last - 1 > first and not any(c.isalnum() or c in "])" for c in doc[last - 1].text):
+        last -= 1
+    return doc[first].idx, doc[last - 1].idx + len(doc[last - 1].text)
