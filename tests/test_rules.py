@@ -3,7 +3,7 @@
 import pytest
 
 from rupturekit.codebook import load_codebook
-from rupturekit.rules import RuleDetector, kinds_of, load_rules
+from rupturekit.rules import RuleDetector, load_rules
 from rupturekit.transcript import Transcript, Turn
 
 BOOK = load_codebook()

@@ -299,5 +299,55 @@ def _complain(message: str, code: int) -> int:
     return code
 
 
-COMMANDS: Sequence[Callable[[Any], None]] = (_add_annotate, _add_check)
+def _add_train(commands: Any) -> None:
+    parser = commands.add_parser(
+        "train",
+        help="fit the classifier on coded sessions and write a model folder with its card",
+        description="Cross-validates by group, calibrates out of fold, trains on all sessions, and writes "
+        "model.onnx, tokenizer.json, config.json and README.md (the card). Needs the train extra.",
+    )
+    parser.add_argument(
+        "tables", nargs="+", type=Path, metavar="TABLE", help="X.csv with its label layer X.labels.jsonl beside it"
+    )
+    parser.add_argument("--base", required=True, metavar="NAME", help="encoder to start from: a folder or a hub name")
+    parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="model folder to write")
+    parser.add_argument("--synthetic", nargs="*", type=Path, default=[], metavar="FILE", help="for training only")
+    parser.add_argument(
+        "--rule-groups",
+        type=Path,
+        metavar="FILE",
+        help="groups that the rules were written from: they do not calibrate",
+    )
+    parser.add_argument("--folds", type=int, default=3, metavar="K")
+    parser.add_argument("--seed", type=int, default=13, metavar="N")
+    parser.set_defaults(run=_train)
+
+
+def _train(args: argparse.Namespace) -> int:
+    try:
+        from .training import Settings, train
+    except ImportError as error:
+        return _complain(f'training needs {error.name}: pip install "rupturekit[train]"', 2)
+    try:
+        facts = train(
+            args.tables,
+            args.base,
+            args.out,
+            synthetic=args.synthetic,
+            rule_groups=args.rule_groups,
+            n_folds=args.folds,
+            settings=Settings(seed=args.seed),
+            command=" ".join(["rupturekit train", *sys.argv[2:]]),
+        )
+    except (ValueError, OSError) as error:
+        return _complain(str(error), 2)
+    for row in facts["figures"]:
+        if row["turns"].startswith("all"):
+            shown = "  ".join(f"{name} {row[name][0]:.2f}" for name in ("AP", "F1"))
+            print(f"{row['score']:20} {row['recipe']:12} {shown}")
+    print(f"The model and its card are in {_plain(str(args.out))}")
+    return 0
+
+
+COMMANDS: Sequence[Callable[[Any], None]] = (_add_annotate, _add_check, _add_train)
 """Each adds one command to the parser."""

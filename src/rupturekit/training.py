@@ -36,6 +36,10 @@ CERTAINTY = {1: 0.75, 2: 0.95, 3: 1.0}
 """What one rater's code is worth as a soft target, by its clarity."""
 
 
+Predicted = tuple[np.ndarray, list[list[tuple[int, int, np.ndarray]]]]
+"""One session's turn logits, shape (n_turns, 5 + markers), and each turn's tokens with their logits."""
+
+
 @dataclass(frozen=True)
 class Coded:
     """What the raters said of one turn, as soft targets in [0, 1].
@@ -357,9 +361,7 @@ def fit(
 
 
 @torch.no_grad()
-def predict(
-    model: Encoder, sessions: Sequence[CodedSession], tokenizer: Any, recipe: Recipe
-) -> list[tuple[np.ndarray, list[np.ndarray]]]:
+def predict(model: Encoder, sessions: Sequence[CodedSession], tokenizer: Any, recipe: Recipe) -> list[Predicted]:
     """Return, for each session, turn logits (n_turns, 5 + markers) and each turn's token logits."""
     device = next(model.parameters()).device
     out = []
@@ -395,7 +397,7 @@ def export_onnx(model: Encoder, path: Path) -> None:
     import onnx
     from onnx import TensorProto, helper, numpy_helper
 
-    buffer = io.BytesIO()
+    buffer: Any = io.BytesIO()
     example = (
         torch.randint(5, 100, (1, 12)),
         torch.tensor([[-1] + [0] * 4 + [-1] + [1] * 5 + [-1]]),
@@ -495,10 +497,6 @@ def folds(sessions: Sequence[CodedSession], k: int) -> list[int]:
         place[group] = cost.index(min(cost))
         total[place[group]] += load[group]
     return [place[s.group] for s in sessions]
-
-
-Predicted = tuple[np.ndarray, list[list[tuple[int, int, np.ndarray]]]]
-"""One session's turn logits, shape (n_turns, 5 + markers), and each turn's tokens with their logits."""
 
 
 def cross_validate(
@@ -664,7 +662,7 @@ def calibrate_markers(
 
     cut = max(np.arange(0.1, 0.96, 0.05), key=micro)
     figures = {"likeliest marker right": float(right), "marker micro-F1": micro(cut)}
-    span_cuts = {}
+    span_cuts: dict[str, float] = {}
     for f, family in enumerate(FAMILIES):
         grid = np.arange(-4, 1.1, 0.25)
         scores = [
