@@ -290,9 +290,12 @@ def fit(
     tokenizer: Any,
     settings: Settings,
     *,
-    progress: bool = True,
+    start: Encoder | None = None,
 ) -> Encoder:
-    """Fine-tune an encoder on coded sessions; the same seed gives the same weights on the same machine."""
+    """Fine-tune an encoder on coded sessions, from ``base`` or from where ``start`` stands.
+
+    The same seed gives the same weights on the same machine.
+    """
     from transformers import AutoModel
 
     torch.manual_seed(settings.seed)
@@ -305,9 +308,11 @@ def fit(
     for part in (encoder.embeddings, *encoder.encoder.layer[: settings.frozen_layers]):
         for parameter in part.parameters():
             parameter.requires_grad = False
-    with torch.no_grad():
-        model.turn_head.bias.fill_(-2.5)
-        model.token_head.bias.fill_(-2.5)
+    if start is not None:
+        model.load_state_dict(start.state_dict())
+    else:  # markers are rare: begin near their rate
+        nn.init.constant_(model.turn_head.bias, -2.5)
+        nn.init.constant_(model.token_head.bias, -2.5)
     examples = _examples(sessions, tokenizer, settings.recipe, range(len(sessions)))
     for example in examples:
         example.sample_weight = settings.synthetic_weight if sessions[example.session].synthetic else 1.0
@@ -323,7 +328,6 @@ def fit(
     column = torch.ones(len(FAMILIES) + 1 + len(MARKERS), device=device)
     column[len(FAMILIES) + 1 :] = settings.marker_weight
     model.train()
-    done = 0
     for epoch in range(settings.epochs):
         order = list(range(len(examples)))
         rng.shuffle(order)
@@ -354,9 +358,7 @@ def fit(
             optimiser.step()
             schedule.step()
             total += float(loss.detach())
-            done += 1
-        if progress:
-            print(f"  epoch {epoch + 1}/{settings.epochs}: loss {total / len(batches):.4f}", flush=True)
+        print(f"  epoch {epoch + 1}/{settings.epochs}: loss {total / len(batches):.4f}", flush=True)
     return model.eval()
 
 

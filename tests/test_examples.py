@@ -1,0 +1,72 @@
+"""What is shown to people runs: the example sessions, the notebook, the README's lines."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+import rupturekit as rk
+
+ROOT = Path(__file__).parents[1]
+SESSIONS = ROOT / "examples" / "sessions"
+
+
+@pytest.fixture(scope="module")
+def annotated() -> dict[str, rk.AnnotatedTranscript]:
+    annotate = rk.Annotator()
+    return {t.id: annotate(t) for path in sorted(SESSIONS.iterdir()) for t in rk.read_all(path)}
+
+
+def rupture_rate(annotated: rk.AnnotatedTranscript) -> float:
+    turns = {m.turn for m in annotated.markers if m.family in ("confrontation", "withdrawal")}
+    return len(turns) / sum(1 for _ in annotated.transcript.of("client"))
+
+
+def test_there_are_eight_sessions_in_seven_formats_of_the_promised_length(annotated):
+    assert len(annotated) >= 8
+    assert len({path.suffix for path in SESSIONS.iterdir()}) >= 7
+    assert all(20 <= len(a.transcript) <= 60 for a in annotated.values())
+
+
+def test_open_confrontation_is_found_and_good_work_left_alone(annotated):
+    assert rupture_rate(annotated["confrontation_licence"]) > 0.3
+    for good in ("collaborative_evenings", "collaborative_panic"):
+        assert rupture_rate(annotated[good]) < rupture_rate(annotated["confrontation_licence"]) / 3
+
+
+def test_quiet_withdrawal_is_found_where_it_is(annotated):
+    def withdrawn(name):
+        return sum(m.family == "withdrawal" for m in annotated[name].markers)
+
+    assert withdrawn("withdrawal_first_year") + withdrawn("appeasing_numbered") >= 4
+    assert withdrawn("collaborative_panic") <= 2
+
+
+def test_every_marker_stands_on_words(annotated):
+    for a in annotated.values():
+        for m in a.markers:
+            assert a.text_of(m).strip()
+            assert 0 <= m.score <= 1
+
+
+def test_the_notebook_runs_from_its_folder_and_carries_no_output(monkeypatch):
+    monkeypatch.chdir(ROOT / "notebooks")
+    for path in Path().glob("*.ipynb"):
+        cells = [c for c in json.loads(path.read_text("utf-8"))["cells"] if c["cell_type"] == "code"]
+        assert all(not c["outputs"] for c in cells)
+        exec("\n".join("".join(c["source"]) for c in cells), {})
+
+
+def test_the_python_of_the_readme_runs(monkeypatch, tmp_path, capsys):
+    readme = (ROOT / "README.md").read_text("utf-8")
+    (block,) = re.findall(r"```python\n(.*?)```", readme, re.DOTALL)
+    from docx import Document
+
+    document = Document()
+    for who, words in [("Speaker 1", "How has this been for you?"), ("Speaker 2", "This isn't helping.")] * 6:
+        document.add_paragraph(f"{who}: {words}")
+    document.save(str(tmp_path / "session.docx"))
+    monkeypatch.chdir(tmp_path)
+    exec(block, {})
+    assert "complaint_progress" in capsys.readouterr().out
