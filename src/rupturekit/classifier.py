@@ -103,8 +103,8 @@ class Recipe:
     """
 
     window: int = 448
-    before: int = 112
-    after: int = 40
+    before: int = 80
+    after: int = 32
     piece: int = 160
 
 

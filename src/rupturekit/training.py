@@ -12,7 +12,7 @@ import math
 import random
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -179,7 +179,6 @@ class Example:
     tokens: np.ndarray
     turns: np.ndarray
     session: int
-    sample_weight: float = 1.0
 
 
 def _examples(
@@ -261,27 +260,48 @@ def _collate(batch: Sequence[Example]) -> tuple[torch.Tensor, ...]:
         pad([e.owner for e in batch], length, -1),
         pad([e.features for e in batch], pieces, 0),
         pad([e.targets for e in batch], pieces, 0),
-        pad([e.weight * e.sample_weight for e in batch], pieces, 0),
+        pad([e.weight for e in batch], pieces, 0),
         pad([e.tokens for e in batch], length, -1),
     )
 
 
 @dataclass(frozen=True)
 class Settings:
-    """How to train. ``soft``, ``features`` and ``recipe`` are what the ablations change."""
+    """How to train. ``soft``, ``features`` and ``recipe`` are what the ablations change.
 
-    epochs: int = 4
+    With synthetic sessions there are two stages: the encoder first learns from them alone
+    (``synthetic_epochs``), once for all folds, and then from the real ones, more gently.
+    """
+
+    epochs: int = 2
+    lr: float = 5e-5
+    head_lr: float = 5e-4
+    synthetic_epochs: int = 3
+    synthetic_lr: float = 1e-4
+    synthetic_head_lr: float = 1e-3
     batch: int = 4
-    lr: float = 1e-4
-    head_lr: float = 1e-3
     seed: int = 13
-    frozen_layers: int = 2
+    frozen_layers: int = 1
     soft: bool = True
     features: bool = True
-    synthetic_weight: float = 0.5
     marker_weight: float = 0.5
     token_weight: float = 0.3
     recipe: Recipe = field(default_factory=Recipe)
+
+
+def fit_synthetic(
+    synthetic: Sequence[CodedSession], base: str | Path, tokenizer: Any, settings: Settings
+) -> Encoder | None:
+    """Run the first stage; None where there are no synthetic sessions."""
+    if not synthetic:
+        return None
+    stage = replace(
+        settings,
+        epochs=settings.synthetic_epochs,
+        lr=settings.synthetic_lr,
+        head_lr=settings.synthetic_head_lr,
+    )
+    return fit(synthetic, base, tokenizer, stage)
 
 
 def fit(
@@ -314,8 +334,6 @@ def fit(
         nn.init.constant_(model.turn_head.bias, -2.5)
         nn.init.constant_(model.token_head.bias, -2.5)
     examples = _examples(sessions, tokenizer, settings.recipe, range(len(sessions)))
-    for example in examples:
-        example.sample_weight = settings.synthetic_weight if sessions[example.session].synthetic else 1.0
     heads = [p for n, p in model.named_parameters() if not n.startswith("base.")]
     body = [p for n, p in model.named_parameters() if n.startswith("base.") and p.requires_grad]
     optimiser = torch.optim.AdamW(
@@ -502,14 +520,21 @@ def folds(sessions: Sequence[CodedSession], k: int) -> list[int]:
 
 
 def cross_validate(
-    sessions: Sequence[CodedSession], synthetic: Sequence[CodedSession], base: str | Path, tokenizer: Any,
-    settings: Settings, fold: Sequence[int],
-) -> list[Predicted]:  # fmt: skip
-    """Return what models that never saw a session's group say of it; synthetic sessions only train."""
+    sessions: Sequence[CodedSession],
+    base: str | Path,
+    tokenizer: Any,
+    settings: Settings,
+    fold: Sequence[int],
+    start: Encoder | None = None,
+) -> list[Predicted]:
+    """Return what models that never saw a session's group say of it.
+
+    ``start`` is where every fold begins: the encoder after the synthetic stage.
+    """
     out: dict[int, Predicted] = {}
     for k in sorted(set(fold)):
         print(f"fold {k + 1} of {len(set(fold))}", flush=True)
-        model = fit([s for s, f in zip(sessions, fold) if f != k] + list(synthetic), base, tokenizer, settings)
+        model = fit([s for s, f in zip(sessions, fold) if f != k], base, tokenizer, settings, start=start)
         test = [i for i, f in enumerate(fold) if f == k]
         out.update(zip(test, predict(model, [sessions[i] for i in test], tokenizer, settings.recipe)))
     return [out[i] for i in range(len(sessions))]
@@ -838,7 +863,6 @@ def train(
     n_folds: int = 3,
     name: str = "withdrawal-en",
     settings: Settings | None = None,
-    cached: Sequence[Predicted] | None = None,
     command: str = "rupturekit train",
 ) -> dict[str, Any]:
     """Cross-validate, calibrate, train on everything, and write a model folder with its card.
@@ -855,9 +879,6 @@ def train(
         Synthetic sessions, for training only.
     rule_groups : path-like, optional
         List of the groups that the rules were written from; they do not calibrate.
-    cached : sequence, optional
-        Out-of-fold predictions of an earlier `cross_validate` with the same arguments.
-
     Returns
     -------
     dict
@@ -893,11 +914,12 @@ def train(
     unseen = np.array([s.group not in seen for s in sessions])
     detector = RuleDetector()
     rules = [rule_scores(s.transcript, detector(s.transcript)) for s in sessions]
-    predicted = list(cached or cross_validate(sessions, written, base, tokenizer, settings, fold))
+    start = fit_synthetic(written, base, tokenizer, settings)
+    predicted = cross_validate(sessions, base, tokenizer, settings, fold, start)
     config, judged = calibrate(sessions, predicted, rules, fold, unseen)
     markers, spans, marker_figures = calibrate_markers(sessions, predicted, judged)
     print("training on all sessions", flush=True)
-    model = fit(sessions + written, base, tokenizer, settings)
+    model = fit(sessions, base, tokenizer, settings, start=start)
     export_onnx(model, out / "model.onnx")
     tokenizer.save(str(out / "tokenizer.json"))
     book = load_codebook()
