@@ -183,38 +183,35 @@ def _norms(phrase: str) -> list[str]:
     return [token.norm_ for token in _blank().tokenizer(phrase)]
 
 
-def _expand(pattern: str, slots: Mapping[str, Sequence[str]], depth: int = 0) -> list[list[tuple[str, ...]]]:
+def _expand(pattern: str, slots: Mapping[str, Sequence[str]]) -> list[tuple[str, ...]]:
     """Return the pattern's elements, each as its alternatives (phrases); '' stands for nothing."""
-    elements: list[list[tuple[str, ...]]] = [[]]
+    elements: list[tuple[str, ...]] = []
     for piece in pattern.split():
         if _GAP.match(piece):
-            elements[0].append((piece,))
+            elements.append((piece,))
             continue
-        optional = piece.endswith("?") and len(piece) > 1
-        body = piece[:-1] if optional else piece
+        optional = piece.endswith("?")
         alternatives: list[str] = []
-        for part in body.split("|"):
-            if part.startswith("<") and part.endswith(">"):
-                if part[1:-1] not in slots:
-                    raise ValueError(f"no slot {part} in _slots.toml")
-                for value in slots[part[1:-1]]:
-                    alternatives += (
-                        [" ".join(c) for row in _expand(value, slots, depth + 1) for c in itertools.product(*row)]
-                        if "<" in value and depth < 3
-                        else [value]
-                    )
-            else:
+        for part in piece.removesuffix("?").split("|"):
+            if not part or ("?" in part and part != "?"):
+                raise ValueError(f"{piece}: one '?' at the end makes the whole element optional")
+            if not (part.startswith("<") and part.endswith(">")):
                 alternatives.append(part.replace("_", " "))
-        elements[0].append((*alternatives, *([""] if optional else [])))
+            elif part[1:-1] not in slots:
+                raise ValueError(f"no slot {part}")
+            else:
+                for value in slots[part[1:-1]]:
+                    inner = _expand(value, slots) if "<" in value else [(value,)]
+                    alternatives += [" ".join(choice) for choice in itertools.product(*inner)]
+        elements.append((*alternatives, "") if optional else tuple(alternatives))
     return elements
 
 
 def _compile(pattern: str, slots: Mapping[str, Sequence[str]]) -> tuple[str, set[str]]:
     """Return a regular expression over a turn's norms, and words of which every match holds at least one."""
-    (elements,) = _expand(pattern, slots)
     regex = ""
     anchors: set[str] | None = None
-    for element in elements:
+    for element in _expand(pattern, slots):
         gap = _GAP.match(element[0])
         if gap:
             regex += rf"(?:(?![.?!] )\S+ ){{0,{gap[1]}}}?"
@@ -253,7 +250,7 @@ def _rarity(words: set[str]) -> tuple[bool, int]:
 # --- scope --------------------------------------------------------------------------------------------
 
 _THEY = (
-    r"(?:he|she|they|people|everyone|everybody|someone|somebody|my \w+(?: \w+)?|his \w+|her \w+|their \w+|the (?:judge"
+    r"(?:he|she|they|your \w+|people|everyone|everybody|someone|somebody|my \w+(?: \w+)?|his \w+|her \w+|their \w+|the (?:judge"
     r"|court|doctor|teacher|school|nurse|guy|kids?|boys?|girls?|lads?|other \w+)|mum|mom|dad|friends?)"
 )
 _NEGATED = re.compile(
@@ -262,7 +259,7 @@ _NEGATED = re.compile(
     r"|that|because|like|as (?:if|though))\b[^.?!;]{0,40}$|\b(?:far from|no longer|don't get me wrong)\b[^.?!;]{0,30}$"
 )
 _CONDITIONAL = re.compile(
-    r"\b(?:if|unless|whether|in case|suppose|supposing|imagine|whenever|should i|had i|until|till)\b[^.?!;]{0,50}$"
+    r"\b(?:if|unless|whether|in case|(?<!i )suppose|supposing|imagine|whenever|should i|had i|until|till)\b[^.?!;]{0,50}$"
 )
 _REPORTED = re.compile(
     rf"\b{_THEY} (?:also |always |just |keeps? |kept |would |will |might |could |all |once |\w+ly )*(?:says?|said|saying|tells?|told"
@@ -309,15 +306,15 @@ _ASKS = re.compile(
     re.IGNORECASE,
 )
 _ADVICE = re.compile(
-    r"\b(?:you (?:need|have|ought|got|'ve got) to|you should|you must|you(?:'d| had) better|i (?:want|need|would like|'d like|would"
-    r" suggest|suggest|recommend|would recommend|'d recommend|'d suggest|advise) (?:you|that)?|why don't you|how about|what about"
-    r"|have you (?:tried|thought)|you could|you can|try (?:to|and)|let's|i'm going to|make sure|you're going to|gonna have to|it's"
-    r" (?:important|best)|would you (?:be willing|consider|like))\b",
+    r"\b(?:you (?:need|have|ought|got|'ve got) to|you should|you must|you(?:'d| had) better|i (?:want|need) you"
+    r"|i(?:'d| would) like(?: you)?|i(?:'d| would)? (?:suggest|recommend|advise)|why don't you|how about|what about"
+    r"|have you (?:tried|thought)|you could|you can|try (?:to|and)|let's|i'm going to|make sure|you're going to"
+    r"|gonna have to|it's (?:important|best)|would you (?:be willing|consider|like))\b",
     re.IGNORECASE,
 )
 _REFLECTION = re.compile(
     r"^(?:\W*(?:so|and|well|okay|ok|um|uh|yeah|right|mm-?hmm?)\b\W*)*(?:you(?:'re| are|'ve| feel| felt| want| were| have| don't| just)?"
-    r"|it sounds|sounds like|it seems|seems like|it(?:'s| is) (?:hard|tough|frustrating|important)|part of you|what i(?:'m| am) hearing"
+    r"|it sounds|sounds like|it seems|seems like|it looks|looks like|it(?:'s| is) (?:hard|tough|frustrating|important)|part of you|what i(?:'m| am) hearing"
     r"|i(?:'m| am) hearing)\b",
     re.IGNORECASE,
 )
