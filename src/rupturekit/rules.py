@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from spacy.language import Language
     from spacy.tokens import Doc
 
-GATES = ("negated", "conditional", "reported", "past", "other", "question")
+GATES = ("negated", "conditional", "reported", "past", "other", "question", "buried")
 """The scopes in which a rule stays silent unless it says ``allow``."""
 AFTER = ("open_question", "question", "advice", "reflection")
 """Kinds of therapist turn that a rule may ask for in the turn before."""
@@ -42,6 +42,8 @@ NEEDS_RUPTURE = {
     "validate_defense", "redirect_refocus",
 }  # fmt: skip
 """Strategies that answer a rupture: coded only with a rupture marker in the few turns before."""
+BURIED = 20
+"""Words in a client's turn above which a plain confrontation is more likely part of a story than said to the therapist."""
 RECENT = 6
 """How many turns back such a marker may lie."""
 
@@ -282,10 +284,11 @@ _OTHER = re.compile(
     r"\b(?:boss|manager|supervisor|wife|husband|partner|girlfriend|boyfriend|mother|father|mum|mom|dad|sister"
     r"|brother|son|daughter|kids?|teacher|lawyer|attorney|landlord|neighbou?r|(?:old|former|last|previous|first|other|another|ex)"
     r"[- ](?:therapist|counsell?or|doctor|psychiatrist|psychologist|worker|gp|nurse|dentist|one|place|guy)|patch(?:es)?|gum"
-    r"|pills?|tablets?|medication|meds|medicine|antidepressants?|prozac|zoloft|sertraline|inhaler|insulin|app|apps|aa"
+    r"|pills?|tablets?|medications?|meds|medicines?|painkillers?|ibuprofen|paracetamol|tylenol|steroids?|drugs?|antidepressants?|prozac|zoloft|sertraline|inhaler|insulin|app|apps|aa"
     r"|meetings|group|diet|gym|vape|vaping|e-?cig\w*|methadone|cream|ointment|drink(?:ing)?|alcohol|weed|smoking|school"
     r"|job|work there|phone|laptop|machine|physio|website|program(?:me)? they|insurance)\b"
 )
+_IT = re.compile(r"its?\b")
 _QUESTION = re.compile(r"^[^.?!]*\?")
 _TAG = re.compile(
     r"(?:,|\b)\s*(?:is|isn't|are|aren't|do|don't|does|doesn't|am|can|could|have|has|will|would|did|right|okay|ok|eh|huh|you know|see)"
@@ -345,7 +348,7 @@ def kinds_of(text: str) -> set[str]:
     return found
 
 
-def _silenced(text: str, start: int, end: int) -> Iterator[str]:
+def _silenced(text: str, start: int, end: int, before: Turn | None) -> Iterator[str]:
     """Yield the gates that stand in the way of a match on ``text[start:end]`` (lower case)."""
     stop = max(text.rfind(mark, 0, start) for mark in ".?!;") + 1
     left = text[max(stop, start - 120) : start]
@@ -362,7 +365,13 @@ def _silenced(text: str, start: int, end: int) -> Iterator[str]:
     if _PAST.search(left) or _PAST_AFTER.search(right):
         yield "past"
     clause = re.split(r"[.?!;]|\b(?:but|because|and|so)\b", right)[0]
-    if _OTHER.search(left[-50:]) or _OTHER.search(inside) or _OTHER.search(clause[:40]):
+    named = _OTHER.search(left[-50:]) or _OTHER.search(inside) or _OTHER.search(clause[:40])
+    # a bare "it" is what was spoken of last: by the other, or in the sentence before
+    if not named and _IT.match(inside):
+        named = _OTHER.search(text[max(0, start - 120) : start]) or (
+            before and _OTHER.search(before.text[-160:].lower())
+        )
+    if named:
         yield "other"
     if (_QUESTION.match(right) and not _TAG.search(right[: right.index("?") + 1][-24:])) or inside.endswith("?"):
         yield "question"
@@ -460,6 +469,7 @@ class RuleDetector:
         low = low.lower() if len(low.lower()) == len(low) else low
         starts = list(itertools.accumulate((len(token.norm_) + 1 for token in doc), initial=1))
         norms = " " + " ".join(token.norm_ for token in doc) + " "
+        long = len(turn.text.split()) > BURIED
         kinds: set[str] | None = None
         for number in sorted(numbers):
             compiled = self._compiled[number]
@@ -474,7 +484,9 @@ class RuleDetector:
                 start, end = _bounds(doc, first, last)
                 if rule.alone and not _alone(doc, first, last):
                     continue
-                if any(gate not in rule.allow for gate in _silenced(low, start, end)):
+                if long and compiled.family == "confrontation" and "buried" not in rule.allow:
+                    continue
+                if any(gate not in rule.allow for gate in _silenced(low, start, end, before)):
                     continue
                 yield Marker(turn.index, start, end, compiled.family, rule.marker, rule.weight, None, "rule", rule.id)
                 break
