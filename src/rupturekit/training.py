@@ -879,6 +879,73 @@ def train(
         Synthetic sessions, for training only.
     rule_groups : path-like, optional
         List of the groups that the rules were written from; they do not calibrate.
+
+    Returns
+    -------
+    dict
+        The facts that the card states.
+    """
+    import time
+
+    started = time.time()
+    settings = settings or Settings()
+    sessions = [s for table in tables for s in read_coded(table, settings.soft)]
+    written = [s for path in synthetic for s in read_synthetic(path, settings.soft)]
+    tokenizer = _tokenizer(base)
+    fold = folds(sessions, n_folds)
+    start = fit_synthetic(written, base, tokenizer, settings)
+    predicted = cross_validate(sessions, base, tokenizer, settings, fold, start)
+    print("training on all sessions", flush=True)
+    model = fit(sessions, base, tokenizer, settings, start=start)
+    return write_model(
+        Path(out),
+        model,
+        tokenizer,
+        sessions,
+        predicted,
+        fold,
+        settings,
+        base=base,
+        synthetic=written,
+        rule_groups=rule_groups,
+        name=name,
+        command=command,
+        minutes=(time.time() - started) / 60,
+    )
+
+
+def _tokenizer(base: str) -> Any:
+    import tempfile
+
+    from tokenizers import Tokenizer
+    from transformers import AutoTokenizer
+
+    with tempfile.TemporaryDirectory() as folder:
+        AutoTokenizer.from_pretrained(base).save_pretrained(folder)
+        tokenizer = Tokenizer.from_file(str(Path(folder) / "tokenizer.json"))
+    tokenizer.no_padding()
+    tokenizer.no_truncation()
+    return tokenizer
+
+
+def write_model(
+    out: Path,
+    model: Encoder,
+    tokenizer: Any,
+    sessions: Sequence[CodedSession],
+    predicted: Sequence[Predicted],
+    fold: Sequence[int],
+    settings: Settings,
+    *,
+    base: str,
+    synthetic: Sequence[CodedSession],
+    rule_groups: str | Path | None,
+    name: str,
+    command: str,
+    minutes: float,
+) -> dict[str, Any]:
+    """Calibrate on the out-of-fold predictions, and write weights, tokenizer, configuration and card.
+
     Returns
     -------
     dict
@@ -886,27 +953,10 @@ def train(
     """
     import hashlib
     import platform
-    import time
-
-    from tokenizers import Tokenizer
-    from transformers import AutoTokenizer
 
     from .rules import RuleDetector
 
-    started = time.time()
-    settings = settings or Settings()
-    out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
-    sessions = [s for table in tables for s in read_coded(table, settings.soft)]
-    written = [s for path in synthetic for s in read_synthetic(path, settings.soft)]
-    AutoTokenizer.from_pretrained(base).save_pretrained(out / "tokenizer")
-    tokenizer = Tokenizer.from_file(str(out / "tokenizer" / "tokenizer.json"))
-    for file in (out / "tokenizer").iterdir():
-        file.unlink()
-    (out / "tokenizer").rmdir()
-    tokenizer.no_padding()
-    tokenizer.no_truncation()
-    fold = folds(sessions, n_folds)
     seen: set[str] = set()
     if rule_groups:
         lines = Path(rule_groups).read_text("utf-8").splitlines()
@@ -914,12 +964,8 @@ def train(
     unseen = np.array([s.group not in seen for s in sessions])
     detector = RuleDetector()
     rules = [rule_scores(s.transcript, detector(s.transcript)) for s in sessions]
-    start = fit_synthetic(written, base, tokenizer, settings)
-    predicted = cross_validate(sessions, base, tokenizer, settings, fold, start)
-    config, judged = calibrate(sessions, predicted, rules, fold, unseen)
+    fitted, judged = calibrate(sessions, predicted, rules, fold, unseen)
     markers, spans, marker_figures = calibrate_markers(sessions, predicted, judged)
-    print("training on all sessions", flush=True)
-    model = fit(sessions, base, tokenizer, settings, start=start)
     export_onnx(model, out / "model.onnx")
     tokenizer.save(str(out / "tokenizer.json"))
     book = load_codebook()
@@ -927,20 +973,20 @@ def train(
         "name": name, "version": "1", "base": Path(base).name if Path(base).exists() else base, "language": "en",
         "codebook": book.name, "codebook_version": book.version, "families": FAMILIES, "markers": MARKERS,
         "features": FEATURES, "recipe": {f: getattr(settings.recipe, f) for f in Recipe.__slots__},
-        "calibration": config["calibration"], "thresholds": {**config["thresholds"], **markers},
+        "calibration": fitted["calibration"], "thresholds": {**fitted["thresholds"], **markers},
         "span_thresholds": spans,
     }  # fmt: skip
     (out / "config.json").write_text(json.dumps(config, indent=1) + "\n", "utf-8")
-    n_synthetic = sum(len(s.transcript) for s in written)
+    n_synthetic = sum(len(s.transcript) for s in synthetic)
     facts = {
         "data": _data_facts(sessions),
         "figures": figures_table(sessions, judged),
         "false_alarms": false_alarms(sessions, judged),
         "markers": marker_figures,
-        "folds": n_folds, "groups": len({s.group for s in sessions}), "seed": settings.seed, "command": command,
-        "minutes": (time.time() - started) / 60, "machine": f"{platform.machine()}, torch {torch.__version__}",
-        "synthetic": f"{len(written)} synthetic sessions and exchanges ({n_synthetic} turns) were trained on too, "
-        "never tested on." if written else "No synthetic data was used.",
+        "folds": len(set(fold)), "groups": len({s.group for s in sessions}), "seed": settings.seed,
+        "command": command, "minutes": minutes, "machine": f"{platform.machine()}, torch {torch.__version__}",
+        "synthetic": f"{len(synthetic)} synthetic sessions and exchanges ({n_synthetic} turns) were trained on first, "
+        "and never tested on." if synthetic else "No synthetic data was used.",
         "hashes": {
             file: hashlib.sha256((out / file).read_bytes()).hexdigest()
             for file in ("model.onnx", "tokenizer.json", "config.json")
