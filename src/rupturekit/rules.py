@@ -365,7 +365,7 @@ def _silenced(text: str, start: int, end: int, before: Turn | None) -> Iterator[
     if _PAST.search(left) or _PAST_AFTER.search(right):
         yield "past"
     clause = re.split(r"[.?!;]|\b(?:but|because|and|so)\b", right)[0]
-    named = _OTHER.search(left[-50:]) or _OTHER.search(inside) or _OTHER.search(clause[:40])
+    named: object = _OTHER.search(left[-50:]) or _OTHER.search(inside) or _OTHER.search(clause[:40])
     # a bare "it" is what was spoken of last: by the other, or in the sentence before
     if not named and _IT.match(inside):
         named = _OTHER.search(text[max(0, start - 120) : start]) or (

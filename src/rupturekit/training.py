@@ -366,10 +366,9 @@ def fit(
             loss = F.binary_cross_entropy_with_logits(logits.float(), targets, reduction="none") * weight * column
             loss = loss.sum() / (weight[..., :2].sum() + weight[..., 2:4].sum()).clamp(min=1) * 2
             known = tokens >= 0
-            loss_tokens = F.binary_cross_entropy_with_logits(
-                token_logits.float()[known], tokens[known], reduction="mean"
-            )
-            loss = loss + settings.token_weight * loss_tokens
+            if known.any():  # a batch may hold nothing but turns that nobody coded
+                loss_tokens = F.binary_cross_entropy_with_logits(token_logits.float()[known], tokens[known])
+                loss = loss + settings.token_weight * loss_tokens
             optimiser.zero_grad(set_to_none=True)
             loss.backward()
             nn.utils.clip_grad_norm_(model.parameters(), 1.0)
