@@ -135,12 +135,12 @@ def test_every_token_of_every_turn_is_scored_once(texts, size):
 def test_a_span_is_whole_words_without_the_punctuation_around():
     text = "No... I don't know, really."
     tokens = [(6, 7, 1.0), (8, 11, 1.0), (11, 12, 1.0), (12, 13, 1.0), (14, 18, 2.0), (18, 19, 1.0), (20, 26, -3.0)]
-    start, end = best_span(text, tokens, 0.0)
+    start, end = best_span(text, tokens, 2.0)
     assert text[start:end] == "I don't know"
 
 
 def test_without_evidence_the_span_is_the_turn():
-    assert best_span("Fine.", [(0, 4, -1.0)], 0.0) == (0, 4)
+    assert best_span("Fine.", [], 1.0) == (0, 4)
     assert best_span("…", [], 0.0) == (0, 1)
 
 

@@ -214,7 +214,7 @@ class ModelOutput:
     marker_names: tuple[str, ...]
 
 
-def best_span(text: str, tokens: Sequence[tuple[int, int, float]], threshold: float) -> tuple[int, int]:
+def best_span(text: str, tokens: Sequence[tuple[int, int, float]], drop: float) -> tuple[int, int]:
     """Return the stretch of a turn that carries a family most: whole words, without the punctuation around.
 
     Parameters
@@ -223,14 +223,16 @@ def best_span(text: str, tokens: Sequence[tuple[int, int, float]], threshold: fl
         The turn's text.
     tokens : sequence of (start, end, logit)
         In order; offsets in the turn's text.
-    threshold : float
-        The logit above which a token counts for a span and below which against it.
+    drop : float
+        How far below the turn's highest logit a token begins to count against the span. Logits are compared
+        within a turn only: between turns they say how likely the family is, not where it is.
 
     Examples
     --------
-    >>> best_span("Well, if you say so.", [(0, 4, -2), (6, 8, 1), (9, 12, 2), (13, 16, 1), (17, 19, 1)], 0)
+    >>> best_span("Well, if you say so.", [(0, 4, -2), (6, 8, 1), (9, 12, 2), (13, 16, 1), (17, 19, 1)], 2)
     (6, 19)
     """
+    threshold = max((logit for _, _, logit in tokens), default=0.0) - drop
     best, run, opened, found = 0.0, 0.0, 0, (0, len(text))
     for start, end, logit in tokens:
         if run <= 0:
@@ -357,7 +359,7 @@ class Classifier:
                     family: best_span(
                         turn.text,
                         [(a, b, float(r[FAMILIES.index(family)])) for a, b, r in found],
-                        self.config["span_thresholds"][family],
+                        self.config["span_drops"][family],
                     )
                     for family in own
                 }

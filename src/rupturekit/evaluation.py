@@ -121,10 +121,12 @@ def interval(
 
 
 def best_threshold(gold: np.ndarray, probability: np.ndarray) -> float:
-    """Return the probability at or above which marking gives the highest F1.
+    """Return the probability at or above which marking gives the highest F1; 1 where nothing is gold.
 
     The middle of the two neighbouring probabilities, so that a small change of a score changes nothing.
     """
+    if not gold.any():
+        return 1.0
     order = np.argsort(-probability, kind="stable")
     hits = np.cumsum(gold[order])
     scores = 2 * hits / (np.arange(1, len(order) + 1) + gold.sum())
@@ -181,8 +183,9 @@ def baselines(
     for name, recipe in recipes.items():
         probability = np.zeros(len(gold))
         for k in np.unique(fold):
-            recipe.fit(words[fold != k], gold[fold != k])
-            probability[fold == k] = recipe.predict_proba(words[fold == k])[:, 1]
+            if gold[fold != k].any():
+                recipe.fit(words[fold != k], gold[fold != k])
+                probability[fold == k] = recipe.predict_proba(words[fold == k])[:, 1]
         out[name] = Judged(gold, probability, cross_fitted(gold, probability, fold), group)
     return out
 

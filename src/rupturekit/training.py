@@ -32,6 +32,8 @@ from .transcript import Transcript, Turn
 MARKERS = tuple(m.id for m in load_codebook().markers)
 _FAMILY_OF = [FAMILIES.index(m.parent) for m in load_codebook().markers]
 _CODE = {m.code: i for i, m in enumerate(load_codebook().markers)}
+LONG_TURN = 20
+"""Words above which a span is more than the turn."""
 CERTAINTY = {1: 0.75, 2: 0.95, 3: 1.0}
 """What one rater's code is worth as a soft target, by its clarity."""
 
@@ -578,6 +580,8 @@ def _calibration(rows: Rows, use: np.ndarray) -> tuple[float, float, float]:
     from sklearn.linear_model import LogisticRegression
 
     model = LogisticRegression(C=10, max_iter=1000)
+    if len(set(rows.gold[use])) < 2:  # nothing to calibrate on: the network's own odds
+        return 1.0, 0.0, 0.0
     inputs = np.column_stack([rows.logit, rows.rule])[use]
     model.fit(inputs, rows.gold[use])
     slope, rule = model.coef_[0]
@@ -651,7 +655,8 @@ def calibrate_markers(
     thresholds : dict
         For each marker the probability from which it is written beside the likeliest (one for all).
     spans : dict
-        For each family the token logit that separates inside from outside.
+        For each family, how far below the turn's highest token a span may go; chosen on longer turns, where
+        it matters.
     figures : dict
         Micro-F1 over marker and turn given the family, likeliest marker right, and token F1 of the spans
         beside that of the whole turn.
@@ -690,17 +695,22 @@ def calibrate_markers(
     figures = {"likeliest marker right": float(right), "marker micro-F1": micro(cut)}
     span_cuts: dict[str, float] = {}
     for f, family in enumerate(FAMILIES):
-        grid = np.arange(-4, 1.1, 0.25)
-        scores = [
-            np.mean([_overlap(text, [best_span(text, [(a, b, float(r[f])) for a, b, r in e], g)], told)
-                     for text, e, told in spans[family]] or [0])
-            for g in grid
-        ]  # fmt: skip
-        span_cuts[family] = float(grid[int(np.argmax(scores))])
-        figures[f"span token F1, {family}"] = float(max(scores))
-        whole = [_overlap(text, [(0, len(text))], told) for text, _, told in spans[family]]
-        figures[f"whole turn token F1, {family}"] = float(np.mean(whole or [0]))
+        long = [row for row in spans[family] if len(row[0].split()) > LONG_TURN]
+        found = {d: [_span_f1(row, f, d) for row in long] for d in (1.5, 2.0, 2.5, 3.0, 4.0)}
+        span_cuts[family] = max(found, key=lambda d: float(np.mean(found[d] or [0])))
+        for kind, rows in (("", spans[family]), (f" of more than {LONG_TURN} words", long)):
+            figures[f"span token F1, {family}{kind}"] = float(
+                np.mean([_span_f1(row, f, span_cuts[family]) for row in rows] or [0])
+            )
+            figures[f"whole turn instead, {family}{kind}"] = float(
+                np.mean([_overlap(text, [(0, len(text))], told) for text, _, told in rows] or [0])
+            )
     return dict.fromkeys(MARKERS, round(float(cut), 2)), span_cuts, figures
+
+
+def _span_f1(row: tuple[str, Any, Any], family: int, drop: float) -> float:
+    text, evidence, told = row
+    return _overlap(text, [best_span(text, [(a, b, float(r[family])) for a, b, r in evidence], drop)], told)
 
 
 def _overlap(text: str, found: Sequence[tuple[int, int]], told: Sequence[tuple[int, int]]) -> float:
@@ -712,7 +722,7 @@ def _overlap(text: str, found: Sequence[tuple[int, int]], told: Sequence[tuple[i
 
 
 def figures_table(
-    sessions: Sequence[CodedSession], judged: Mapping[str, tuple[Rows, Judged]], draws: int = 500
+    sessions: Sequence[CodedSession], judged: Mapping[str, tuple[Rows, Judged]], draws: int
 ) -> list[dict[str, Any]]:
     """Return one row for each score, corpus and recipe, each figure with its 95 % interval by group.
 
@@ -722,6 +732,8 @@ def figures_table(
     table = []
     for name in ("withdrawal", "confrontation", "rupture", "resolution", "therapist_defensive"):
         rows, ours = judged[name]
+        if not rows.gold.any():
+            continue
         texts = [sessions[i].transcript[t].text for i, t in zip(rows.session, rows.turn)]
         before = [sessions[i].transcript[t - 1].text if t else "" for i, t in zip(rows.session, rows.turn)]
         recipes = {
@@ -862,6 +874,7 @@ def train(
     n_folds: int = 3,
     name: str = "withdrawal-en",
     settings: Settings | None = None,
+    draws: int = 500,
     command: str = "rupturekit train",
 ) -> dict[str, Any]:
     """Cross-validate, calibrate, train on everything, and write a model folder with its card.
@@ -878,6 +891,8 @@ def train(
         Synthetic sessions, for training only.
     rule_groups : path-like, optional
         List of the groups that the rules were written from; they do not calibrate.
+    draws : int
+        Resamples for each interval.
 
     Returns
     -------
@@ -908,6 +923,7 @@ def train(
         synthetic=written,
         rule_groups=rule_groups,
         name=name,
+        draws=draws,
         command=command,
         minutes=(time.time() - started) / 60,
     )
@@ -940,6 +956,7 @@ def write_model(
     synthetic: Sequence[CodedSession],
     rule_groups: str | Path | None,
     name: str,
+    draws: int,
     command: str,
     minutes: float,
 ) -> dict[str, Any]:
@@ -973,13 +990,13 @@ def write_model(
         "codebook": book.name, "codebook_version": book.version, "families": FAMILIES, "markers": MARKERS,
         "features": FEATURES, "recipe": {f: getattr(settings.recipe, f) for f in Recipe.__slots__},
         "calibration": fitted["calibration"], "thresholds": {**fitted["thresholds"], **markers},
-        "span_thresholds": spans,
+        "span_drops": spans,
     }  # fmt: skip
     (out / "config.json").write_text(json.dumps(config, indent=1) + "\n", "utf-8")
     n_synthetic = sum(len(s.transcript) for s in synthetic)
     facts = {
         "data": _data_facts(sessions),
-        "figures": figures_table(sessions, judged),
+        "figures": figures_table(sessions, judged, draws),
         "false_alarms": false_alarms(sessions, judged),
         "markers": marker_figures,
         "folds": len(set(fold)), "groups": len({s.group for s in sessions}), "seed": settings.seed,
