@@ -153,7 +153,7 @@ def test_a_rupture_that_the_model_alone_found_is_told_to_the_rules(monkeypatch: 
 
         sha256 = "00"
 
-        def __call__(self, transcript: rk.Transcript, ruptures: Any = ()) -> tuple[rk.Marker, ...]:
+        def scan(self, transcript: rk.Transcript, ruptures: Any = ()) -> tuple[rk.Marker, ...]:
             return tuple(
                 rk.Marker(i + 1, 0, 3, "resolution", "validate_defense", 0.9, None, "rule", "R9-001")
                 for i in sorted(ruptures)

@@ -179,7 +179,7 @@ class Annotator:
             from .rules import RuleDetector
 
             detector = RuleDetector()
-            self._rules, rules_sha256 = detector, detector.sha256
+            self._rules, rules_sha256 = detector.scan, detector.sha256
         self.provenance = Provenance(
             version=__version__,
             codebook=f"{self.codebook.name} {self.codebook.version}",
@@ -215,8 +215,9 @@ class Annotator:
 
     def _decide(self, transcript: Transcript, found: Iterable[Marker], output: Any) -> Any:
         weights = score.rule_scores(transcript, found)
+        found = [marker for marker in found if (marker.score or 0) > 0]
         if self.model is None:
-            p = score.without_model(weights)
+            p = score.without_model(weights.clip(0))
             return score.decide(transcript, found, p, self.thresholds, self.codebook)
         p = self.model.probability(output, weights)
         q = self.model.marker_probability(output, p)

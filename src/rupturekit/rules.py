@@ -35,6 +35,10 @@ if TYPE_CHECKING:
 
 GATES = ("negated", "conditional", "reported", "past", "other", "question", "buried")
 """The scopes in which a rule stays silent unless it says ``allow``."""
+DENIES = GATES[:5]
+"""Scopes that speak against the marker, where the others only leave it open."""
+SURE = 0.9
+"""Weight from which a rule found in such a scope counts against its family."""
 AFTER = ("open_question", "question", "advice", "reflection")
 """Kinds of therapist turn that a rule may ask for in the turn before."""
 NEEDS_RUPTURE = {
@@ -444,12 +448,21 @@ class RuleDetector:
         ruptures : collection of int
             Client turns already known to hold a rupture; strategies that answer a rupture count there too.
         """
+        return tuple(m for m in self.scan(transcript, ruptures) if (m.score or 0) > 0)
+
+    def scan(self, transcript: Transcript, ruptures: Collection[int] = ()) -> tuple[Marker, ...]:
+        """Return the markers, and with a negative score what a sure rule found denied, reported or the like.
+
+        "I'm not saying this isn't helping" is no marker; it is evidence against one, which a model that
+        knows the words but misses the scope needs.
+        """
         found: list[Marker] = []
         for turn in transcript:
             if turn.role in ("client", "therapist"):
                 before = transcript[turn.index - 1] if turn.index else None
                 found += self._of_turn(turn, before)
-        marked = {m.turn for m in found if m.family in ("confrontation", "withdrawal")} | set(ruptures)
+        marked = {m.turn for m in found if m.family in ("confrontation", "withdrawal") and (m.score or 0) > 0}
+        marked |= set(ruptures)
         kept = [
             m
             for m in found
@@ -486,10 +499,13 @@ class RuleDetector:
                     continue
                 if long and compiled.family == "confrontation" and "buried" not in rule.allow:
                     continue
-                if any(gate not in rule.allow for gate in _silenced(low, start, end, before)):
+                silenced = {gate for gate in _silenced(low, start, end, before) if gate not in rule.allow}
+                if silenced and not (rule.weight >= SURE and silenced.intersection(DENIES)):
                     continue
-                yield Marker(turn.index, start, end, compiled.family, rule.marker, rule.weight, None, "rule", rule.id)
-                break
+                weight = -rule.weight if silenced else rule.weight
+                yield Marker(turn.index, start, end, compiled.family, rule.marker, weight, None, "rule", rule.id)
+                if not silenced:
+                    break
 
 
 def _matches(patterns: Iterable[re.Pattern[str]], norms: str, starts: Sequence[int]) -> Iterator[tuple[int, int]]:

@@ -11,6 +11,8 @@ reaches the family's threshold, and then, and only then, a marker of it is writt
   reach their own thresholds or, when that leaves the turn without any, the likeliest. Below it, a rule's
   marker is dropped (the model has overruled the rule), except when the rule's weight is at least
   `TRUSTED`: then it stays, and the probability is raised to the threshold.
+  A sure rule that found the family only denied, reported, hypothetical, past or about others counts against
+  it in the calibrated probability.
 * Without a model, the probability is the highest weight of a rule that fired, and 0.0 where none did.
   That is a rule's precision, not a calibrated probability: 0.0 means "no rule fired", not "certainly
   absent".
@@ -65,6 +67,8 @@ class ModelOutput(Protocol):
 def rule_scores(transcript: Transcript, markers: Iterable[Marker]) -> np.ndarray:
     """Return the highest weight of a rule for each turn and family, 0 where no rule fired.
 
+    Negative where rules found the family only denied, reported or the like (`RuleDetector.scan`).
+
     Returns
     -------
     ndarray, shape (n_turns, 4)
@@ -80,7 +84,8 @@ def rule_scores(transcript: Transcript, markers: Iterable[Marker]) -> np.ndarray
     table = np.zeros((len(transcript), len(FAMILIES)))
     for marker in markers:
         column = FAMILIES.index(marker.family)
-        table[marker.turn, column] = max(table[marker.turn, column], marker.score or 0.0)
+        weight, so_far = marker.score or 0.0, table[marker.turn, column]
+        table[marker.turn, column] = max(so_far, weight) if max(so_far, weight) > 0 else min(so_far, weight)
     return table
 
 

@@ -979,7 +979,7 @@ def write_model(
         seen = {line.strip() for line in lines if line.strip() and not line.startswith("#")}
     unseen = np.array([s.group not in seen for s in sessions])
     detector = RuleDetector()
-    rules = [rule_scores(s.transcript, detector(s.transcript)) for s in sessions]
+    rules = [rule_scores(s.transcript, detector.scan(s.transcript)) for s in sessions]
     fitted, judged = calibrate(sessions, predicted, rules, fold, unseen)
     markers, spans, marker_figures = calibrate_markers(sessions, predicted, judged)
     export_onnx(model, out / "model.onnx")
