@@ -150,3 +150,10 @@ def test_features_are_finite_and_one_row_a_turn():
     assert np.isfinite(table).all()
     assert np.abs(table).max() < 4
     assert len(FAMILIES) == 4
+
+
+def test_therapist_defensive_is_cut_as_a_family(model):
+    # it is a family and its only marker: the markers' cut must not stand in for the family's
+    of_markers = {cut for name, cut in model.thresholds.items() if name not in FAMILIES}
+    assert len(of_markers) == 1
+    assert model.thresholds["therapist_defensive"] not in of_markers

@@ -989,7 +989,7 @@ def write_model(
         "name": name, "version": "1", "base": Path(base).name if Path(base).exists() else base, "language": "en",
         "codebook": book.name, "codebook_version": book.version, "families": FAMILIES, "markers": MARKERS,
         "features": FEATURES, "recipe": {f: getattr(settings.recipe, f) for f in Recipe.__slots__},
-        "calibration": fitted["calibration"], "thresholds": {**fitted["thresholds"], **markers},
+        "calibration": fitted["calibration"], "thresholds": {**markers, **fitted["thresholds"]},
         "span_drops": spans,
     }  # fmt: skip
     (out / "config.json").write_text(json.dumps(config, indent=1) + "\n", "utf-8")
