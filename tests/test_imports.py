@@ -36,6 +36,21 @@ def test_annotating_imports_neither_torch_nor_sklearn(tmp_path: Path) -> None:
     assert {"spacy", "onnxruntime"} <= modules
 
 
+def test_the_annotator_of_a_program_loads_neither_torch_nor_sklearn() -> None:
+    modules = loaded_after(
+        "import rupturekit as rk\n"
+        "talk = rk.Transcript('s', (rk.Turn(0, 'C', 'client', 'This is not helping.'),))\n"
+        "assert rk.Annotator()(talk).scores"
+    )
+    assert not modules & {"torch", "sklearn", "transformers"}
+
+
+def test_spacy_keeps_its_torch_where_it_was_imported_first() -> None:
+    pytest.importorskip("torch")
+    modules = loaded_after("import spacy\nimport rupturekit as rk\nrk.Annotator()")
+    assert "torch" in modules
+
+
 def test_the_annotator_works_where_torch_and_sklearn_cannot_be_imported() -> None:
     loaded_after(
         "import sys\n"

@@ -175,7 +175,6 @@ def _annotate(args: argparse.Namespace) -> int:
             if not key.strip():
                 return _complain("the key file is empty; write a long random secret into it", 2)
             hide = Pseudonyms(key)
-        _import_spacy_alone()
         annotator = Annotator(None if args.no_model else args.model or SHIPPED)
         report = annotate(
             args.inputs,
@@ -194,20 +193,6 @@ def _annotate(args: argparse.Namespace) -> int:
     for number in report.unused_roles:
         _complain(f"--roles: label {number} is no speaker in any session", 1)
     return int(any(outcome.outcome == "failed" for outcome in report.inputs))
-
-
-def _import_spacy_alone() -> None:
-    """Import spaCy without torch, which it would load wherever it is installed and which nothing here uses.
-
-    Only the command line does this: in somebody's own program, spaCy may need its torch.
-    """
-    if "spacy" in sys.modules or "torch" in sys.modules:
-        return
-    sys.modules["torch"] = None  # type: ignore[assignment]
-    try:
-        import spacy  # noqa: F401
-    finally:
-        del sys.modules["torch"]
 
 
 def _print_found(outcomes: Sequence[InputOutcome], out: Path) -> None:

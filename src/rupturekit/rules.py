@@ -180,8 +180,16 @@ _PLAIN = set(
 
 @lru_cache(maxsize=1)
 def _blank() -> Language:
-    import spacy
-
+    # spaCy loads torch wherever it is installed, which takes seconds and which the rules do not use; where
+    # either was imported before, it stays as it is (docs/design.md)
+    alone = "spacy" not in sys.modules and "torch" not in sys.modules
+    if alone:
+        sys.modules["torch"] = None  # type: ignore[assignment]
+    try:
+        import spacy
+    finally:
+        if alone:
+            del sys.modules["torch"]
     return spacy.blank("en")
 
 
@@ -412,12 +420,12 @@ class RuleDetector:
     """
 
     def __init__(self, folder: str | Path | None = None) -> None:
+        self._nlp = _blank()
         from spacy.matcher import PhraseMatcher
         from spacy.tokens import Doc
 
         book = load_codebook()
         self.rules, slots, self.sha256 = _load(Path(folder) if folder is not None else None, book)
-        self._nlp = _blank()
         self._anchors = {role: PhraseMatcher(self._nlp.vocab, attr="NORM") for role in ("client", "therapist")}
         self._by_anchor: dict[str, dict[str, list[int]]] = {"client": {}, "therapist": {}}
         self._compiled: list[_Compiled] = []

@@ -929,6 +929,13 @@ def train(
     )
 
 
+def _name_of(base: str) -> str:
+    # a folder's own name says little ("model"): a sentence encoder's read-me opens with the model's
+    card = Path(base) / "README.md"
+    titles = re.findall(r"^# (\S+)\s*$", card.read_text("utf-8"), re.MULTILINE) if card.is_file() else []
+    return titles[0] if titles else Path(base).name if Path(base).exists() else base
+
+
 def _tokenizer(base: str) -> Any:
     import tempfile
 
@@ -986,7 +993,7 @@ def write_model(
     tokenizer.save(str(out / "tokenizer.json"))
     book = load_codebook()
     config = {
-        "name": name, "version": "1", "base": Path(base).name if Path(base).exists() else base, "language": "en",
+        "name": name, "version": "1", "base": _name_of(base), "language": "en",
         "codebook": book.name, "codebook_version": book.version, "families": FAMILIES, "markers": MARKERS,
         "features": FEATURES, "recipe": {f: getattr(settings.recipe, f) for f in Recipe.__slots__},
         "calibration": fitted["calibration"], "thresholds": {**markers, **fitted["thresholds"]},
