@@ -149,15 +149,12 @@ def test_read_says_how_many_sessions_a_table_holds_and_read_all_gives_them(tmp_p
 
 def test_a_rupture_that_the_model_alone_found_is_told_to_the_rules(monkeypatch: pytest.MonkeyPatch) -> None:
     class Answers:
-        """Marks a therapist turn that follows a rupture that it was told of."""
+        """Marks a therapist turn, which counts only where it answers a rupture."""
 
         sha256 = "00"
 
-        def scan(self, transcript: rk.Transcript, ruptures: Any = ()) -> tuple[rk.Marker, ...]:
-            return tuple(
-                rk.Marker(i + 1, 0, 3, "resolution", "validate_defense", 0.9, None, "rule", "R9-001")
-                for i in sorted(ruptures)
-            )
+        def scan(self, transcript: rk.Transcript) -> tuple[rk.Marker, ...]:
+            return (rk.Marker(4, 0, 3, "resolution", "validate_defense", 0.9, None, "rule", "R9-001"),)
 
     monkeypatch.setattr(rules, "RuleDetector", Answers)
     found = rk.Annotator(WordModel())(TALK).markers

@@ -15,7 +15,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -188,6 +188,42 @@ def _cut(piece: Piece, part: slice) -> Piece:
     return Piece(piece.turn, piece.role, piece.ids[part], piece.offsets[part])
 
 
+Predicted = tuple[np.ndarray, list[list[tuple[int, int, np.ndarray]]]]
+"""One session's turn logits, shape (n_turns, 5 + markers), and each turn's tokens (start, end, family logits)."""
+
+
+def read_windows(
+    transcript: Transcript,
+    tokenizer: Tokenizer,
+    recipe: Recipe,
+    n_markers: int,
+    run: Callable[[Mapping[str, np.ndarray]], tuple[np.ndarray, np.ndarray]],
+) -> Predicted:
+    """Run an encoder over a session, one window at a time, and put the pieces' answers together by turn.
+
+    Parameters
+    ----------
+    run : callable
+        From ``input_ids`` and ``owner``, shape (1, n_tokens), and ``features``, shape (1, n_pieces,
+        len(FEATURES)), to logits of the pieces, shape (1, n_pieces, 5 + n_markers), and of the tokens,
+        shape (1, n_tokens, 4).
+    """
+    logits = np.full((len(transcript), N_FAMILIES + 1 + n_markers), -np.inf, np.float32)
+    evidence: list[list[tuple[int, int, np.ndarray]]] = [[] for _ in transcript]
+    features = turn_features(transcript)
+    for window in windows(transcript, tokenizer, recipe):
+        inputs = {**window.arrays(), "features": features[[piece.turn for piece in window.pieces]]}
+        of_pieces, of_tokens = run({name: array[None] for name, array in inputs.items()})
+        position = 1
+        for i, piece in enumerate(window.pieces):
+            if window.first <= i < window.last:
+                logits[piece.turn] = np.maximum(logits[piece.turn], of_pieces[0, i])
+                rows = of_tokens[0, position + 1 : position + 1 + len(piece.ids)]
+                evidence[piece.turn] += [(a, b, r) for (a, b), r in zip(piece.offsets, rows)]
+            position += len(piece.ids) + 2
+    return logits, evidence
+
+
 @dataclass(frozen=True, slots=True)
 class ModelOutput:
     """What the encoder says of every turn, before calibration.
@@ -330,27 +366,12 @@ class Classifier:
 
     def __call__(self, transcript: Transcript) -> ModelOutput:
         """Read one session and return what the encoder says of every turn."""
-        n = len(transcript)
-        logits = np.full((n, N_FAMILIES + 1 + len(self.marker_names)), -np.inf, np.float32)
-        evidence: list[list[tuple[int, int, np.ndarray]]] = [[] for _ in range(n)]
-        features = turn_features(transcript)
-        for window in windows(transcript, self._tokenizer, self.recipe):
-            arrays = window.arrays()
-            turn_logits, token_logits = self._session.run(
-                ["turn_logits", "token_logits"],
-                {
-                    "input_ids": arrays["input_ids"][None],
-                    "owner": arrays["owner"][None],
-                    "features": features[[p.turn for p in window.pieces]][None],
-                },
-            )
-            position = 1
-            for i, piece in enumerate(window.pieces):
-                if window.first <= i < window.last:
-                    logits[piece.turn] = np.maximum(logits[piece.turn], turn_logits[0, i])
-                    rows = token_logits[0, position + 1 : position + 1 + len(piece.ids)]
-                    evidence[piece.turn] += [(a, b, r) for (a, b), r in zip(piece.offsets, rows)]
-                position += len(piece.ids) + 2
+
+        def run(inputs: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+            turn, token = self._session.run(["turn_logits", "token_logits"], dict(inputs))
+            return turn, token
+
+        logits, evidence = read_windows(transcript, self._tokenizer, self.recipe, len(self.marker_names), run)
         spans: list[dict[str, tuple[int, int]]] = []
         for turn, found in zip(transcript, evidence):
             own = {"client": CLIENT_FAMILIES, "therapist": FAMILIES[2:]}.get(turn.role, ())
@@ -394,8 +415,7 @@ class Classifier:
         for column, name in enumerate(SCORES):
             slope, rule, bias = self.config["calibration"][name]
             table[:, column] = _sigmoid(slope * logits[:, column] + rule * rules[:, column] + bias)
-        roles = np.array([list(own) for own in output.spans], dtype=object)
-        for i, own in enumerate(roles):
+        for i, own in enumerate(output.spans):
             if "confrontation" not in own:
                 table[i, :3] = np.nan
             if "resolution" not in own:

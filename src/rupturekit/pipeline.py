@@ -11,6 +11,7 @@ from . import __version__, score
 from .annotation import FAMILIES, AnnotatedTranscript, Coded, Marker, Provenance
 from .codebook import load_codebook
 from .readers import ReadError, read_sessions
+from .rules import answering
 from .segment import segment
 from .transcript import Transcript
 
@@ -173,13 +174,13 @@ class Annotator:
                 raise ValueError(f"threshold for {name!r}: {value} is not a probability between 0 and 1")
         # as coarse as the scores they are compared with, see `score`
         self.thresholds = {name: round(value, 4) for name, value in chosen.items()}
-        self._rules: Callable[..., tuple[Marker, ...]] | None = None
+        self._scan: Callable[[Transcript], tuple[Marker, ...]] | None = None
         rules_sha256 = None
         if rules:
             from .rules import RuleDetector
 
             detector = RuleDetector()
-            self._rules, rules_sha256 = detector.scan, detector.sha256
+            self._scan, rules_sha256 = detector.scan, detector.sha256
         self.provenance = Provenance(
             version=__version__,
             codebook=f"{self.codebook.name} {self.codebook.version}",
@@ -191,15 +192,13 @@ class Annotator:
 
     def __call__(self, transcript: Transcript) -> AnnotatedTranscript:
         """Annotate one transcript."""
-        found = self._rules(transcript) if self._rules else ()
+        found = self._scan(transcript) if self._scan else ()
         output = self.model(transcript) if self.model else None
-        markers, scores = self._decide(transcript, found, output)
-        if self._rules:
-            # a rupture that the model alone found may be what a therapist's rule answers to
-            ruptures = score.present(markers)["rupture"] - {m.turn for m in found}
-            if ruptures:
-                found = self._rules(transcript, ruptures=ruptures)
-                markers, scores = self._decide(transcript, found, output)
+        markers, scores = self._decide(transcript, answering(found), output)
+        # a rupture that the model alone found may be what a therapist's rule answers to
+        ruptures = score.present(markers)["rupture"] - {m.turn for m in found if (m.score or 0) > 0}
+        if found and ruptures:
+            markers, scores = self._decide(transcript, answering(found, ruptures), output)
         return AnnotatedTranscript(
             transcript,
             markers,
@@ -224,7 +223,7 @@ class Annotator:
         return score.decide(transcript, found, p, self.thresholds, self.codebook, output, q)
 
     def _coded(self, transcript: Transcript) -> tuple[Coded, ...]:
-        sources = ["rule"] * (self._rules is not None) + ["model"] * (self.model is not None)
+        sources = ["rule"] * (self._scan is not None) + ["model"] * (self.model is not None)
         last = len(transcript) - 1
         return tuple(Coded(source, family, 0, last) for source in sources for family in FAMILIES)
 

@@ -456,27 +456,22 @@ class RuleDetector:
         ruptures : collection of int
             Client turns already known to hold a rupture; strategies that answer a rupture count there too.
         """
-        return tuple(m for m in self.scan(transcript, ruptures) if (m.score or 0) > 0)
+        found = answering(self.scan(transcript), ruptures)
+        return tuple(m for m in found if (m.score or 0) > 0)
 
-    def scan(self, transcript: Transcript, ruptures: Collection[int] = ()) -> tuple[Marker, ...]:
-        """Return the markers, and with a negative score what a sure rule found denied, reported or the like.
+    def scan(self, transcript: Transcript) -> tuple[Marker, ...]:
+        """Return all that the rules find, sorted: input for `answering`.
 
-        "I'm not saying this isn't helping" is no marker; it is evidence against one, which a model that
-        knows the words but misses the scope needs.
+        Strategies are there whether or not they answer a rupture. A negative score is what a sure rule found
+        denied, reported or the like: "I'm not saying this isn't helping" is no marker; it is evidence against
+        one, which a model that knows the words but misses the scope needs.
         """
         found: list[Marker] = []
         for turn in transcript:
             if turn.role in ("client", "therapist"):
                 before = transcript[turn.index - 1] if turn.index else None
                 found += self._of_turn(turn, before)
-        marked = {m.turn for m in found if m.family in ("confrontation", "withdrawal") and (m.score or 0) > 0}
-        marked |= set(ruptures)
-        kept = [
-            m
-            for m in found
-            if m.marker not in NEEDS_RUPTURE or any(t in marked for t in range(m.turn - RECENT, m.turn))
-        ]
-        return tuple(sorted(kept, key=lambda m: (m.turn, m.start, m.end, m.marker, m.rule_id or "")))
+        return tuple(sorted(found, key=lambda m: (m.turn, m.start, m.end, m.marker, m.rule_id or "")))
 
     def _of_turn(self, turn: Turn, before: Turn | None) -> Iterator[Marker]:
         doc = self._nlp.tokenizer(turn.text)
@@ -514,6 +509,23 @@ class RuleDetector:
                 yield Marker(turn.index, start, end, compiled.family, rule.marker, weight, None, "rule", rule.id)
                 if not silenced:
                     break
+
+
+def answering(found: Collection[Marker], ruptures: Collection[int] = ()) -> tuple[Marker, ...]:
+    """Leave out the strategies that answer a rupture where no rupture is near before them.
+
+    Parameters
+    ----------
+    found : collection of Marker
+        As `RuleDetector.scan` gives them; the ruptures among them count.
+    ruptures : collection of int
+        Client turns known to hold a rupture besides.
+    """
+    marked = {m.turn for m in found if m.family in ("confrontation", "withdrawal") and (m.score or 0) > 0}
+    marked |= set(ruptures)
+    return tuple(
+        m for m in found if m.marker not in NEEDS_RUPTURE or any(t in marked for t in range(m.turn - RECENT, m.turn))
+    )
 
 
 def _matches(patterns: Iterable[re.Pattern[str]], norms: str, starts: Sequence[int]) -> Iterator[tuple[int, int]]:

@@ -11,7 +11,7 @@ import json
 import math
 import random
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from torch.nn import functional as F
 
 from . import evaluation
 from .annotation import FAMILIES, SCORES
-from .classifier import FEATURES, Piece, Recipe, Window, best_span, turn_features, windows
+from .classifier import FEATURES, Piece, Predicted, Recipe, Window, best_span, read_windows, turn_features, windows
 from .codebook import load_codebook
 from .evaluation import Judged
 from .score import ROLE_OF, rule_scores
@@ -36,10 +36,6 @@ LONG_TURN = 20
 """Words above which a span is more than the turn."""
 CERTAINTY = {1: 0.75, 2: 0.95, 3: 1.0}
 """What one rater's code is worth as a soft target, by its clarity."""
-
-
-Predicted = tuple[np.ndarray, list[list[tuple[int, int, np.ndarray]]]]
-"""One session's turn logits, shape (n_turns, 5 + markers), and each turn's tokens with their logits."""
 
 
 @dataclass(frozen=True)
@@ -179,23 +175,17 @@ class Example:
     targets: np.ndarray
     weight: np.ndarray
     tokens: np.ndarray
-    turns: np.ndarray
-    session: int
 
 
-def _examples(
-    sessions: Sequence[CodedSession], tokenizer: Any, recipe: Recipe, numbers: Iterable[int]
-) -> list[Example]:
+def _examples(sessions: Sequence[CodedSession], tokenizer: Any, recipe: Recipe) -> list[Example]:
     out = []
-    for number in numbers:
-        session = sessions[number]
+    for session in sessions:
         table = turn_features(session.transcript)
-        for window in windows(session.transcript, tokenizer, recipe):
-            out.append(_example(session, window, table, number))
+        out += [_example(session, window, table) for window in windows(session.transcript, tokenizer, recipe)]
     return out
 
 
-def _example(session: CodedSession, window: Window, table: np.ndarray, number: int) -> Example:
+def _example(session: CodedSession, window: Window, table: np.ndarray) -> Example:
     n = len(window.pieces)
     arrays = window.arrays()
     targets = np.zeros((n, len(FAMILIES) + 1 + len(MARKERS)), np.float32)
@@ -231,8 +221,6 @@ def _example(session: CodedSession, window: Window, table: np.ndarray, number: i
         targets,
         weight,
         tokens,
-        np.array([p.turn for p in window.pieces]),
-        number,
     )
 
 
@@ -335,7 +323,7 @@ def fit(
     else:  # markers are rare: begin near their rate
         nn.init.constant_(model.turn_head.bias, -2.5)
         nn.init.constant_(model.token_head.bias, -2.5)
-    examples = _examples(sessions, tokenizer, settings.recipe, range(len(sessions)))
+    examples = _examples(sessions, tokenizer, settings.recipe)
     heads = [p for n, p in model.named_parameters() if not n.startswith("base.")]
     body = [p for n, p in model.named_parameters() if n.startswith("base.") and p.requires_grad]
     optimiser = torch.optim.AdamW(
@@ -385,25 +373,12 @@ def fit(
 def predict(model: Encoder, sessions: Sequence[CodedSession], tokenizer: Any, recipe: Recipe) -> list[Predicted]:
     """Return, for each session, turn logits (n_turns, 5 + markers) and each turn's token logits."""
     device = next(model.parameters()).device
-    out = []
-    for number, session in enumerate(sessions):
-        logits = np.full((len(session.transcript), len(FAMILIES) + 1 + len(MARKERS)), -np.inf, np.float32)
-        table = turn_features(session.transcript)
-        evidence: list[list[tuple[int, int, np.ndarray]]] = [[] for _ in session.transcript]
-        for window in windows(session.transcript, tokenizer, recipe):
-            e = _example(session, window, table, number)
-            ids, owner, features, *_ = _collate([e])
-            turn, token = model(ids.to(device), owner.to(device), features.to(device))
-            turn, token = turn[0].float().cpu().numpy(), token[0].float().cpu().numpy()
-            position = 1
-            for i, piece in enumerate(window.pieces):
-                if window.first <= i < window.last:
-                    logits[piece.turn] = np.maximum(logits[piece.turn], turn[i])
-                    rows = token[position + 1 : position + 1 + len(piece.ids)]
-                    evidence[piece.turn] += [(a, b, r) for (a, b), r in zip(piece.offsets, rows)]
-                position += len(piece.ids) + 2
-        out.append((logits, evidence))
-    return out
+
+    def run(inputs: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+        turn, token = model(*(torch.from_numpy(inputs[n]).to(device) for n in ("input_ids", "owner", "features")))
+        return turn.float().cpu().numpy(), token.float().cpu().numpy()
+
+    return [read_windows(s.transcript, tokenizer, recipe, len(MARKERS), run) for s in sessions]
 
 
 def export_onnx(model: Encoder, path: Path) -> None:
@@ -977,7 +952,7 @@ def write_model(
     import hashlib
     import platform
 
-    from .rules import RuleDetector
+    from .rules import RuleDetector, answering
 
     out.mkdir(parents=True, exist_ok=True)
     seen: set[str] = set()
@@ -986,7 +961,7 @@ def write_model(
         seen = {line.strip() for line in lines if line.strip() and not line.startswith("#")}
     unseen = np.array([s.group not in seen for s in sessions])
     detector = RuleDetector()
-    rules = [rule_scores(s.transcript, detector.scan(s.transcript)) for s in sessions]
+    rules = [rule_scores(s.transcript, answering(detector.scan(s.transcript))) for s in sessions]
     fitted, judged = calibrate(sessions, predicted, rules, fold, unseen)
     markers, spans, marker_figures = calibrate_markers(sessions, predicted, judged)
     export_onnx(model, out / "model.onnx")
