@@ -16,10 +16,10 @@ import numpy as np
 
 from rupturekit.annotation import FAMILIES
 from rupturekit.codebook import load_codebook
+from rupturekit.coding import GOLD, read_coded, votes
 from rupturekit.evaluation import Judged, f1, interval, precision, recall
 from rupturekit.rules import RuleDetector
 from rupturekit.score import ROLE_OF
-from rupturekit.training import MARKERS, read_coded
 
 HERE = Path(__file__).parent
 TABLES = ("annomi_train.csv", "hlqc_train.csv", "hlqc_pool.csv")
@@ -36,28 +36,29 @@ def main() -> None:
         s
         for table in TABLES
         for s in read_coded(arguments.data / table)
-        if (s.group in development) == arguments.development
+        if (s.transcript.meta["group"] in development) == arguments.development
     ]
     detector = RuleDetector()
     book = load_codebook()
+    markers = [m.id for m in book.markers]
     fired: dict[str, list[bool]] = defaultdict(list)
     columns: dict[str, list[tuple[bool, bool, str]]] = defaultdict(list)
     for s in sessions:
         found = defaultdict(set)
+        told = votes(s)
         for m in detector(s.transcript):
-            if m.turn in s.codes:
+            if m.turn in told:
                 found[m.turn] |= {m.family, m.marker}
-                fired[m.rule_id].append(bool(s.codes[m.turn].votes[FAMILIES.index(m.family)] >= 0.5))
-        for t, coded in s.codes.items():
-            for f, family in enumerate(FAMILIES):
-                if s.transcript[t].role == ROLE_OF[family]:
-                    columns[family].append((coded.votes[f] >= 0.5, family in found[t], s.group))
-            for i, marker in enumerate(MARKERS):
-                if s.transcript[t].role == book[marker].speaker:
-                    columns[marker].append((coded.marker_votes[i] >= 0.5, marker in found[t], s.group))
-    print(f"{len(sessions)} sessions, {len({s.group for s in sessions})} groups; {len(detector.rules)} rules\n")
+                fired[m.rule_id].append(told[m.turn].share(m.family) >= GOLD)
+        for t, v in told.items():
+            for name in (*FAMILIES, *(m for m in markers if m != "therapist_defensive")):
+                speaker = ROLE_OF[name] if name in FAMILIES else book[name].speaker
+                if s.transcript[t].role == speaker:
+                    columns[name].append((v.share(name) >= GOLD, name in found[t], s.transcript.meta["group"]))
+    groups = {s.transcript.meta["group"] for s in sessions}
+    print(f"{len(sessions)} sessions, {len(groups)} groups; {len(detector.rules)} rules\n")
     print("| | rules | gold | fired | precision | recall | F1 |\n|---|---|---|---|---|---|---|")
-    for name in (*FAMILIES, *(m for m in MARKERS if m != "therapist_defensive")):
+    for name in (*FAMILIES, *(m for m in markers if m != "therapist_defensive")):
         gold, marked, group = (np.array(c) for c in zip(*columns[name]))
         j = Judged(gold, marked.astype(float), marked, group)
         rules = sum(r.marker == name or book[r.marker].parent == name for r in detector.rules)

@@ -30,9 +30,6 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 N_FAMILIES = len(FAMILIES)
-CLS, SEP = 101, 102
-ROLE_TOKEN = {"therapist": 2, "client": 3, "other": 4}
-"""[unused] entries of BERT's vocabulary: each turn opens with the one of its role and is pooled there."""
 
 _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
 _ASKS = re.compile(
@@ -97,15 +94,22 @@ def turn_features(transcript: Transcript) -> np.ndarray:
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """How much of a session goes into one window, in tokens.
+    """How much of a session goes into one window, in tokens, and how turns are told apart in it.
 
-    A turn longer than ``piece`` is cut into pieces of that length; its score is the highest of theirs.
+    A turn longer than ``piece`` is cut into pieces of that length; its score is the highest of theirs. Each
+    turn opens with the token of its role, and is pooled there too; the numbers are those of BERT's vocabulary,
+    where the role tokens are [unused] entries.
     """
 
     window: int = 448
     before: int = 80
     after: int = 32
     piece: int = 160
+    cls: int = 101
+    sep: int = 102
+    therapist: int = 2
+    client: int = 3
+    other: int = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,12 +129,13 @@ class Window:
     pieces: tuple[Piece, ...]
     first: int
     last: int
+    recipe: Recipe
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Return the encoder's input: token ids, and for every token the number of its piece (-1 for none)."""
-        ids, owner = [CLS], [-1]
+        ids, owner = [self.recipe.cls], [-1]
         for number, piece in enumerate(self.pieces):
-            ids += [ROLE_TOKEN[piece.role], *piece.ids, SEP]
+            ids += [getattr(self.recipe, piece.role), *piece.ids, self.recipe.sep]
             owner += [number] * (len(piece.ids) + 1) + [-1]
         return {"input_ids": np.array(ids, np.int64), "owner": np.array(owner, np.int64)}
 
@@ -180,7 +185,7 @@ def windows(transcript: Transcript, tokenizer: Tokenizer, recipe: Recipe) -> Ite
             left -= 1
         if right == stop and stop < len(pieces):
             window.append(_cut(pieces[stop], slice(0, max(recipe.after - 2, 1))))
-        yield Window(tuple(window), start - left, stop - left)
+        yield Window(tuple(window), start - left, stop - left, recipe)
         start = stop
 
 
@@ -292,86 +297,24 @@ def _sigmoid(x: np.ndarray) -> np.ndarray:
     return 1 / (1 + np.exp(-np.clip(x, -60, 60)))
 
 
-class Classifier:
-    """A trained encoder with its thresholds and calibration, run by onnxruntime on the CPU.
+class Readout:
+    """From an encoder's logits to spans and probabilities, by the configuration of a model folder.
 
-    Examples
-    --------
-    >>> model = Classifier.load()  # doctest: +SKIP
-    >>> t = Transcript("s", (Turn(0, "T", "therapist", "What was that like?"), Turn(1, "C", "client", "Whatever.")))
-    >>> output = model(t)  # doctest: +SKIP
-    >>> model.probability(output, np.zeros((2, 4))).shape  # doctest: +SKIP
-    (2, 5)
+    Parameters
+    ----------
+    config : mapping
+        With ``markers``, ``calibration``, ``thresholds``, ``span_drops`` and ``codebook``.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        try:
-            self.config: dict[str, Any] = json.loads((folder / "config.json").read_text("utf-8"))
-        except (OSError, json.JSONDecodeError) as error:
-            raise ValueError(
-                f"{folder}: no readable config.json ({type(error).__name__}); is this a model folder?"
-            ) from None
-        self.name: str = self.config["name"]
-        self.marker_names: tuple[str, ...] = tuple(self.config["markers"])
-        self.thresholds: dict[str, float] = self.config["thresholds"]
-        self.recipe = Recipe(**self.config["recipe"])
+    def __init__(self, config: Mapping[str, Any]) -> None:
+        self.config = config
+        self.marker_names: tuple[str, ...] = tuple(config["markers"])
+        self.thresholds: dict[str, float] = config["thresholds"]
 
-    @classmethod
-    def load(cls, path: str | Path | None = None) -> Classifier:
-        """Load a model folder; without a path, the one that comes with the package.
-
-        Raises
-        ------
-        ValueError
-            If the folder is not a model or lacks a file; the message names it.
-        """
-        if path is None:
-            here = Path(__file__).parent
-            installed = here / "models" / "withdrawal-en"
-            path = installed if installed.is_dir() else here.parents[1] / "models" / "withdrawal-en"
-        folder = Path(path)
-        for name in ("config.json", "model.onnx", "tokenizer.json"):
-            if not (folder / name).is_file():
-                raise ValueError(f"{folder}: no {name}; give a folder that `rupturekit train` wrote")
-        return cls(folder)
-
-    @cached_property
-    def sha256(self) -> str:
-        """Hash of weights and configuration together."""
-        digest = hashlib.sha256()
-        for name in ("model.onnx", "config.json", "tokenizer.json"):
-            digest.update((self.folder / name).read_bytes())
-        return digest.hexdigest()
-
-    @cached_property
-    def _tokenizer(self) -> Tokenizer:
-        from tokenizers import Tokenizer
-
-        return Tokenizer.from_file(str(self.folder / "tokenizer.json"))
-
-    @cached_property
-    def _session(self) -> Any:
-        import onnxruntime
-
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = 3
-        # weights are stored as int8 and computed in float32: unpack them once, when loading
-        options.add_session_config_entry("session.disable_quant_qdq", "1")
-        # idle threads that spin would take the processor from whatever else the machine does
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        return onnxruntime.InferenceSession(
-            str(self.folder / "model.onnx"), options, providers=["CPUExecutionProvider"]
-        )
-
-    def __call__(self, transcript: Transcript) -> ModelOutput:
-        """Read one session and return what the encoder says of every turn."""
-
-        def run(inputs: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-            turn, token = self._session.run(["turn_logits", "token_logits"], dict(inputs))
-            return turn, token
-
-        logits, evidence = read_windows(transcript, self._tokenizer, self.recipe, len(self.marker_names), run)
+    def output(
+        self, transcript: Transcript, logits: np.ndarray, evidence: Sequence[Sequence[tuple[int, int, np.ndarray]]]
+    ) -> ModelOutput:
+        """Put what `read_windows` returned for a session into the form that scoring reads."""
         spans: list[dict[str, tuple[int, int]]] = []
         for turn, found in zip(transcript, evidence):
             own = {"client": CLIENT_FAMILIES, "therapist": FAMILIES[2:]}.get(turn.role, ())
@@ -385,6 +328,7 @@ class Classifier:
                     for family in own
                 }
             )
+        logits = logits.copy()
         logits[[turn.role == "other" for turn in transcript]] = np.nan
         return ModelOutput(
             logits[:, :N_FAMILIES],
@@ -445,3 +389,84 @@ class Classifier:
             share = given[:, columns] / np.maximum(any_of, 1e-9)
             table[:, columns] = share * probabilities[:, [SCORES.index(family)]]
         return table
+
+
+class Classifier(Readout):
+    """A trained encoder with its thresholds and calibration, run by onnxruntime on the CPU.
+
+    Examples
+    --------
+    >>> model = Classifier.load()  # doctest: +SKIP
+    >>> t = Transcript("s", (Turn(0, "T", "therapist", "What was that like?"), Turn(1, "C", "client", "Whatever.")))
+    >>> output = model(t)  # doctest: +SKIP
+    >>> model.probability(output, np.zeros((2, 4))).shape  # doctest: +SKIP
+    (2, 5)
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        try:
+            super().__init__(json.loads((folder / "config.json").read_text("utf-8")))
+        except (OSError, json.JSONDecodeError) as error:
+            raise ValueError(
+                f"{folder}: no readable config.json ({type(error).__name__}); is this a model folder?"
+            ) from None
+        self.name: str = self.config["name"]
+        self.recipe = Recipe(**self.config["recipe"])
+
+    @classmethod
+    def load(cls, path: str | Path | None = None) -> Classifier:
+        """Load a model folder; without a path, the one that comes with the package.
+
+        Raises
+        ------
+        ValueError
+            If the folder is not a model or lacks a file; the message names it.
+        """
+        if path is None:
+            here = Path(__file__).parent
+            installed = here / "models" / "withdrawal-en"
+            path = installed if installed.is_dir() else here.parents[1] / "models" / "withdrawal-en"
+        folder = Path(path)
+        for name in ("config.json", "model.onnx", "tokenizer.json"):
+            if not (folder / name).is_file():
+                raise ValueError(f"{folder}: no {name}; give a folder that `rupturekit train` wrote")
+        return cls(folder)
+
+    @cached_property
+    def sha256(self) -> str:
+        """Hash of weights and configuration together."""
+        digest = hashlib.sha256()
+        for name in ("model.onnx", "config.json", "tokenizer.json"):
+            digest.update((self.folder / name).read_bytes())
+        return digest.hexdigest()
+
+    @cached_property
+    def _tokenizer(self) -> Tokenizer:
+        from tokenizers import Tokenizer
+
+        return Tokenizer.from_file(str(self.folder / "tokenizer.json"))
+
+    @cached_property
+    def _session(self) -> Any:
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 3
+        # weights are stored as int8 and computed in float32: unpack them once, when loading
+        options.add_session_config_entry("session.disable_quant_qdq", "1")
+        # idle threads that spin would take the processor from whatever else the machine does
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        return onnxruntime.InferenceSession(
+            str(self.folder / "model.onnx"), options, providers=["CPUExecutionProvider"]
+        )
+
+    def __call__(self, transcript: Transcript) -> ModelOutput:
+        """Read one session and return what the encoder says of every turn."""
+
+        def run(inputs: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+            turn, token = self._session.run(["turn_logits", "token_logits"], dict(inputs))
+            return turn, token
+
+        said = read_windows(transcript, self._tokenizer, self.recipe, len(self.marker_names), run)
+        return self.output(transcript, *said)

@@ -1,4 +1,4 @@
-"""The command line: ``rupturekit annotate`` and ``rupturekit check``.
+"""The command line: ``rupturekit annotate``, ``check``, ``evaluate`` and ``train``.
 
 A command is a function in `COMMANDS` that adds its parser and sets ``run``, which returns the exit code:
 0 all done, 1 something failed, 2 wrong usage. Imports that take long stand inside ``run``, so that
@@ -305,6 +305,9 @@ def _add_train(commands: Any) -> None:
     )
     parser.add_argument("--folds", type=int, default=3, metavar="K")
     parser.add_argument("--seed", type=int, default=13, metavar="N")
+    parser.add_argument(
+        "--ablations", action="store_true", help="then measure what each part of the recipe is worth; takes long"
+    )
     parser.set_defaults(run=_train)
 
 
@@ -322,17 +325,61 @@ def _train(args: argparse.Namespace) -> int:
             rule_groups=args.rule_groups,
             n_folds=args.folds,
             settings=Settings(seed=args.seed),
+            ablations=args.ablations,
             command=" ".join(["rupturekit train", *sys.argv[2:]]),
         )
     except (ValueError, OSError) as error:
         return _complain(str(error), 2)
-    for row in facts["figures"]:
-        if row["turns"].startswith("all"):
-            shown = "  ".join(f"{name} {row[name][0]:.2f}" for name in ("AP", "F1"))
-            print(f"{row['score']:20} {row['recipe']:12} {shown}")
+    _print_figures(facts["turns"])
     print(f"The model and its card are in {_plain(str(args.out))}")
     return 0
 
 
-COMMANDS: Sequence[Callable[[Any], None]] = (_add_annotate, _add_check, _add_train)
+def _print_figures(rows: Sequence[dict[str, Any]]) -> None:
+    headline = [row for row in rows if row["turns"] == rows[0]["turns"]]
+    shown = [[row["score"], *(f"{row[name][0]:.2f}" for name in ("AP", "F1"))] for row in headline]
+    _print_table(["score", "AP", "F1"], shown)
+
+
+def _add_evaluate(commands: Any) -> None:
+    parser = commands.add_parser(
+        "evaluate",
+        help="measure annotations against coded sessions",
+        description="Compares what `rupturekit annotate` wrote with sessions that people coded, and prints Markdown "
+        "tables: ranking, decisions and calibration for each family, agreement of the raters with each other, counts, "
+        "false alarms, markers and spans, with 95 % intervals by group. Needs the evaluate extra.",
+    )
+    parser.add_argument(
+        "tables", nargs="+", type=Path, metavar="CODED", help="X.csv with its label layer X.labels.jsonl beside it"
+    )
+    parser.add_argument("--against", required=True, type=Path, metavar="DIR", help="folder that annotate wrote")
+    parser.add_argument("--draws", type=int, default=500, metavar="N", help="resamples for each interval")
+    parser.set_defaults(run=_evaluate)
+
+
+def _evaluate(args: argparse.Namespace) -> int:
+    from .coding import read_coded
+    from .tables import load
+
+    try:
+        import sklearn  # noqa: F401
+
+        from .evaluation import evaluate, markdown
+    except ImportError as error:
+        return _complain(f'evaluating needs {error.name}: pip install "rupturekit[evaluate]"', 2)
+    try:
+        coded = [session for table in args.tables for session in read_coded(table)]
+        found = load(args.against)
+        figures = evaluate(coded, found, args.draws)
+    except (ValueError, OSError) as error:
+        return _complain(str(error), 2)
+    for table in figures.values():
+        print(markdown(table), end="\n\n")
+    missing = {s.transcript.id for s in coded if s.coded} - {s.transcript.id for s in found}
+    if missing:
+        return _complain(f"{len(missing)} coded sessions were not annotated and are not in these figures", 1)
+    return 0
+
+
+COMMANDS: Sequence[Callable[[Any], None]] = (_add_annotate, _add_check, _add_evaluate, _add_train)
 """Each adds one command to the parser."""

@@ -1,16 +1,27 @@
 """Figures that can be trusted: ranking, decisions and calibration against coders, with intervals by group.
 
 Gold is: at least half of a turn's raters gave the family. Every interval resamples groups (a client's
-sessions and the twins of one scenario together), never turns. Needs scikit-learn (``train`` extra).
+sessions and the twins of one scenario together), never turns. Needs scikit-learn (``evaluate`` extra).
+
+`evaluate` compares annotated sessions, as `rupturekit.Annotator` or the command line made them, with coded
+ones; the training run measures its held-out folds by it, so a card and a user's own table say the same thing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from typing import Any
 
 import numpy as np
+
+from .annotation import CLIENT_FAMILIES, FAMILIES, AnnotatedTranscript
+from .coding import GOLD, Votes, group_of, votes
+from .score import ROLE_OF, present
+
+ORDER = ("withdrawal", "confrontation", "rupture", "resolution", "therapist_defensive")
 
 
 @dataclass(frozen=True)
@@ -103,21 +114,63 @@ METRICS: Mapping[str, Callable[[Judged], float]] = {
 }
 
 
-def interval(
-    j: Judged, metric: Callable[[Judged], float], draws: int = 500, seed: int = 0
-) -> tuple[float, float, float]:
+Interval = tuple[float, float, float]
+"""A figure with the ends of its 95 % interval."""
+
+
+def interval(j: Judged, metric: Callable[[Judged], float], draws: int = 500, seed: int = 0) -> Interval:
     """Return a metric with its 95 % percentile interval, groups resampled with replacement.
 
     Returns
     -------
     value, low, high : float
     """
-    names, where = np.unique(j.group, return_inverse=True)
-    rows = [np.flatnonzero(where == g) for g in range(len(names))]
+    return resampled(j.group, lambda rows: metric(j[rows]), draws, seed)
+
+
+def resampled(group: np.ndarray, figure: Callable[[np.ndarray], float], draws: int = 500, seed: int = 0) -> Interval:
+    """Return ``figure(rows)`` of all rows, with its 95 % percentile interval when groups are drawn again.
+
+    Parameters
+    ----------
+    group : ndarray, shape (n,)
+        Each row's group.
+    figure : callable
+        From row numbers to a figure.
+    """
+    _, where = np.unique(group, return_inverse=True)
+    rows = [np.flatnonzero(where == g) for g in range(where.max() + 1)]
     rng = np.random.default_rng(seed)
-    values = [metric(j[np.concatenate([rows[g] for g in rng.integers(0, len(rows), len(rows))])]) for _ in range(draws)]
-    low, high = np.nanpercentile(values, [2.5, 97.5])
-    return metric(j), float(low), float(high)
+    values = [figure(np.concatenate([rows[g] for g in rng.integers(0, len(rows), len(rows))])) for _ in range(draws)]
+    known = [v for v in values if not np.isnan(v)]
+    low, high = np.percentile(known, [2.5, 97.5]) if known else (np.nan, np.nan)
+    return figure(np.arange(len(group))), float(low), float(high)
+
+
+def icc(table: np.ndarray) -> float:
+    """Return ICC(A,1): absolute agreement of single measurements, two-way (McGraw & Wong 1996, case 2A).
+
+    Parameters
+    ----------
+    table : ndarray, shape (n_sessions, n_measures)
+
+    Examples
+    --------
+    The worked example of Shrout & Fleiss (1979), who call it ICC(2,1):
+
+    >>> table = np.array([[9, 2, 5, 8], [6, 1, 3, 2], [8, 4, 6, 8], [7, 1, 2, 6], [10, 5, 6, 9], [6, 2, 4, 7]])
+    >>> round(icc(table), 2)
+    0.29
+    """
+    n, k = table.shape
+    if n < 2:
+        return float("nan")
+    rows, columns, grand = table.mean(1), table.mean(0), table.mean()
+    of_rows = k * ((rows - grand) ** 2).sum() / (n - 1)
+    of_columns = n * ((columns - grand) ** 2).sum() / (k - 1)
+    rest = ((table - rows[:, None] - columns + grand) ** 2).sum() / ((n - 1) * (k - 1))
+    total = of_rows + (k - 1) * rest + k * (of_columns - rest) / n
+    return float((of_rows - rest) / total) if total else float("nan")
 
 
 def best_threshold(gold: np.ndarray, probability: np.ndarray) -> float:
@@ -196,3 +249,354 @@ def cross_fitted(gold: np.ndarray, probability: np.ndarray, fold: np.ndarray) ->
     for k in np.unique(fold):
         marked[fold == k] = probability[fold == k] >= best_threshold(gold[fold != k], probability[fold != k])
     return marked
+
+
+@dataclass(frozen=True)
+class Session:
+    """A coded session beside its annotation: each coded turn's votes, and where the turn is in the annotation."""
+
+    coded: AnnotatedTranscript
+    found: AnnotatedTranscript
+    votes: Mapping[int, Votes]
+    place: Mapping[int, int]
+
+    @property
+    def group(self) -> str:
+        """What the session is kept together with."""
+        return group_of(self.coded)
+
+    @property
+    def corpus(self) -> str:
+        """The table that the session comes from."""
+        return str(self.coded.transcript.meta.get("corpus", ""))
+
+
+def join(coded: Iterable[AnnotatedTranscript], found: Iterable[AnnotatedTranscript]) -> list[Session]:
+    """Set coded sessions beside their annotations: by id, and turn by turn.
+
+    Turns are joined by the input's own numbers (``source_ids``) where both sides have them, else by place.
+    Coded sessions that were not annotated are left out, as are annotated ones that were not coded.
+
+    Raises
+    ------
+    ValueError
+        If the turns of a session cannot be joined.
+    """
+    by_id = {f.transcript.id: f for f in found}
+    pairs = []
+    for c in coded:
+        if (f := by_id.get(c.transcript.id)) is None:
+            continue
+        told = votes(c)
+        number = {n: t.index for t in f.transcript for n in t.source_ids}
+        place = {t: number.get(c.transcript[t].source_ids[0]) for t in told if c.transcript[t].source_ids}
+        if len(place) < len(told) or None in place.values():
+            if len(c.transcript) != len(f.transcript):
+                raise ValueError(
+                    f"session {c.transcript.id}: {len(c.transcript)} turns were coded and {len(f.transcript)} "
+                    "annotated, and they bear no common numbers; annotate the table that was coded"
+                )
+            place = {t: t for t in told}
+        pairs.append(Session(c, f, told, place))  # type: ignore[arg-type]
+    return pairs
+
+
+@dataclass(frozen=True)
+class Turns:
+    """All coded turns of the role that a score is for, aligned with what was found."""
+
+    judged: Judged
+    session: np.ndarray
+    turn: np.ndarray
+    agreed: np.ndarray
+    n_raters: np.ndarray
+    corpus: np.ndarray
+
+
+def turns_of(sessions: Sequence[Session], name: str) -> Turns:
+    """Collect a score's turns: gold is at least half of the raters; marked is any marker of the family."""
+    rows: list[tuple[Any, ...]] = []
+    for i, s in enumerate(sessions):
+        scores, there_marked = s.found.turn_scores(), present(s.found.markers)[name]
+        for t, told in s.votes.items():
+            if s.coded.transcript[t].role == ROLE_OF[name]:
+                share, there = told.share(name), s.place[t]
+                probability = scores.get(there, {}).get(name, 0.0)
+                rows.append(
+                    (
+                        share >= GOLD,
+                        probability,
+                        there in there_marked,
+                        s.group,
+                        i,
+                        t,
+                        share in (0, 1),
+                        len(told.raters),
+                        s.corpus,
+                    )
+                )
+    gold, p, marked, group, session, turn, agreed, n, corpus = (np.array(c) for c in zip(*rows))
+    return Turns(Judged(gold, p, marked, group), session, turn, agreed, n, corpus)
+
+
+def evaluate(
+    coded: Iterable[AnnotatedTranscript], found: Iterable[AnnotatedTranscript], draws: int = 500
+) -> dict[str, list[dict[str, Any]]]:
+    """Measure annotated sessions against coded ones.
+
+    Parameters
+    ----------
+    coded : iterable of AnnotatedTranscript
+        With markers whose source is ``coder:<id>``, as `rupturekit.coding.read_coded` returns them.
+    found : iterable of AnnotatedTranscript
+        Annotations of the same sessions.
+    draws : int
+        Resamples of groups for each interval.
+
+    Returns
+    -------
+    dict
+        Tables, each a list of rows: ``turns`` (ranking, decisions and calibration for each score and part of
+        the data), ``raters`` (agreement of the raters with each other, in the same terms), ``sessions`` (counts
+        and rates against the raters, false alarms) and ``markers`` (right marker, spans).
+
+    Raises
+    ------
+    ValueError
+        If no coded session was annotated.
+
+    Examples
+    --------
+    >>> from rupturekit import Coded, Marker, Score, Transcript, Turn
+    >>> t = Transcript("s", (Turn(0, "C", "client", "I guess."), Turn(1, "C", "client", "It went well.")))
+    >>> by_hand = AnnotatedTranscript(
+    ...     t, (Marker(0, 0, 7, "withdrawal", "minimal_response", source="coder:A"),),
+    ...     coded=tuple(Coded("coder:A", family, 0, 1) for family in FAMILIES))
+    >>> by_machine = AnnotatedTranscript(
+    ...     t, (Marker(0, 0, 7, "withdrawal", "minimal_response", 0.8),),
+    ...     (Score("turn", 0, "withdrawal", 0.8), Score("turn", 1, "withdrawal", 0.1)))
+    >>> rows = evaluate([by_hand], [by_machine], draws=10)["turns"]
+    >>> [(r["score"], r["F1"][0]) for r in rows if r["score"] == "withdrawal"]
+    [('withdrawal', 1.0)]
+    """
+    sessions = join(coded, found)
+    if not sessions:
+        raise ValueError("none of the coded sessions was annotated: their ids have nothing in common")
+    return {
+        "turns": [row for name in ORDER for row in turn_figures(turns_of(sessions, name), name, draws)],
+        "raters": rater_figures(sessions, draws),
+        "sessions": session_figures(sessions, draws),
+        "markers": marker_figures(sessions, draws),
+    }
+
+
+def parts(turns: Turns) -> dict[str, np.ndarray]:
+    """Return the parts of the data that figures are given for; the first is what a headline states."""
+    two = turns.n_raters > 1
+    found = {"all": np.ones(len(two), bool)}
+    if two.any():
+        found = {"two raters or more": two} if not two.all() else found
+        found["where all raters agree"] = two & turns.agreed
+    corpora = sorted(set(turns.corpus))
+    return found | ({str(c): turns.corpus == c for c in corpora} if len(corpora) > 1 else {})
+
+
+def turn_figures(turns: Turns, name: str, draws: int) -> list[dict[str, Any]]:
+    """Return every metric of one score, a row for each part of the data."""
+    rows = []
+    for part, where in parts(turns).items():
+        j = turns.judged[where]
+        row: dict[str, Any] = {"score": name, "turns": part, "n": int(where.sum()), "gold": int(j.gold.sum())}
+        rows.append(row | {metric: interval(j, function, draws) for metric, function in METRICS.items()})
+    return rows
+
+
+def rater_figures(sessions: Sequence[Session], draws: int) -> list[dict[str, Any]]:
+    """Return how far two raters agree with each other: F1 over all pairs of raters and turns."""
+    rows = []
+    for name in ORDER:
+        pairs: list[tuple[bool, bool, str]] = []
+        for s in sessions:
+            for t, told in s.votes.items():
+                if s.coded.transcript[t].role == ROLE_OF[name]:
+                    gave = [Votes((r,), {r: told.given.get(r, ())}).share(name) > 0 for r in told.raters]
+                    pairs += [(a, b, s.group) for a, b in combinations(gave, 2)]
+        if pairs:
+            a, b, group = (np.array(c) for c in zip(*pairs))
+            rows.append({"score": name, "pairs": len(pairs), "F1": interval(Judged(a, b, b, group), f1, draws)})
+    return rows
+
+
+def session_figures(sessions: Sequence[Session], draws: int) -> list[dict[str, Any]]:
+    """Return ICC(A,1) of the sessions' rupture turns and of their rate per 100, and false alarms."""
+    turns = turns_of(sessions, "rupture")
+    j = turns.judged
+    each = [turns.session == i for i in range(len(sessions)) if (turns.session == i).any()]
+    counts = np.array([(j.gold[own].sum(), j.marked[own].sum(), own.sum()) for own in each], float)
+    group = np.array([j.group[own][0] for own in each])
+    # no rater gave a rupture on any turn: a single vote is enough to count a session as not clean
+    clean = np.array([all(v.share("rupture") == 0 for v in s.votes.values()) for s in sessions])
+    quiet = clean[turns.session]
+
+    def alarms(rows: np.ndarray) -> float:
+        kept = rows[quiet[rows]]
+        return 100 * float(j.marked[kept].mean()) if len(kept) else float("nan")
+
+    return [
+        {"figure": "rupture turns of a session, ICC(A,1)", "n": len(counts),
+         "value": resampled(group, lambda rows: icc(counts[rows, :2]), draws)},
+        {"figure": "rupture turns per 100 client turns, ICC(A,1)", "n": len(counts),
+         "value": resampled(group, lambda rows: icc(100 * counts[rows, :2] / counts[rows, 2:]), draws)},
+        {"figure": "marked per 100 client turns where no rater coded a rupture", "n": int(quiet.sum()),
+         "value": resampled(j.group, alarms, draws)},
+    ]  # fmt: skip
+
+
+def marker_figures(sessions: Sequence[Session], draws: int) -> list[dict[str, Any]]:
+    """Return how often the marker is right, and how well the spans lie.
+
+    Spans are compared on the turns that both sides give the family, word by word with the spans of each rater
+    who gave it, beside what the whole turn would get and what the raters get against each other.
+    """
+    rows = []
+    for families, what in ((CLIENT_FAMILIES, "client"), (("resolution",), "resolution")):
+        chosen: list[tuple[bool, str]] = []
+        cells: list[tuple[int, int, int, str]] = []
+        for s in sessions:
+            for t, told in s.votes.items():
+                if s.coded.transcript[t].role != ROLE_OF[families[0]]:
+                    continue
+                mine = [m for m in s.found.markers_of(s.place[t]) if m.family in families]
+                given = {m.marker for said in told.given.values() for m in said if m.family in families}
+                gold = {name for name in given if told.share(name) >= GOLD}
+                names = {m.marker for m in mine}
+                cells.append((len(gold & names), len(gold), len(names), s.group))
+                for family in families:
+                    own = [m for m in mine if m.family == family]
+                    if own and told.share(family) >= GOLD:
+                        best = max(own, key=lambda m: m.score or 0.0)
+                        chosen.append((best.marker in gold, s.group))
+        if chosen:
+            right, group = (np.array(c) for c in zip(*chosen))
+            value = _mean(right, group, draws)
+            rows.append({"figure": f"right marker, given the right family, {what}", "n": len(chosen), "value": value})
+        hit, n_gold, n_names, group = (np.array(c) for c in zip(*cells))
+
+        def micro(rows: np.ndarray, hit: np.ndarray = hit, n: np.ndarray = n_gold + n_names) -> float:
+            return float(2 * hit[rows].sum() / n[rows].sum()) if n[rows].sum() else float("nan")
+
+        value = resampled(group, micro, draws)
+        rows.append({"figure": f"micro-F1 over marker and turn, {what}", "n": len(cells), "value": value})
+    for family in FAMILIES:
+        rows += _span_figures(sessions, family, draws)
+    return rows
+
+
+def _mean(values: np.ndarray, group: np.ndarray, draws: int) -> Interval:
+    return resampled(group, lambda rows: float(values[rows].mean()), draws)
+
+
+def _span_figures(sessions: Sequence[Session], family: str, draws: int) -> list[dict[str, Any]]:
+    ours: list[tuple[float, float, str]] = []
+    theirs: list[tuple[float, str]] = []
+    for s in sessions:
+        for t, told in s.votes.items():
+            text = s.coded.transcript[t].text
+            by_rater = [
+                [(m.start, m.end) for m in said if m.family == family]
+                for _, said in sorted(told.given.items())
+                if any(m.family == family for m in said)
+            ]
+            theirs += [(span_f1(text, a, b), s.group) for a, b in combinations(by_rater, 2)]
+            found = [(m.start, m.end) for m in s.found.markers_of(s.place[t]) if m.family == family]
+            if found and told.share(family) >= GOLD and s.found.transcript[s.place[t]].text == text:
+                each = [(span_f1(text, found, told), span_f1(text, [(0, len(text))], told)) for told in by_rater]
+                ours.append((*np.mean(each, axis=0), s.group))
+    rows = []
+    if ours:
+        span, whole, group = (np.array(c) for c in zip(*ours))
+        for what, values in (("span token F1", span), ("whole turn instead", whole)):
+            value = _mean(values, group, draws)
+            rows.append({"figure": f"{what}, {family}", "n": len(ours), "value": value})
+    if theirs:
+        values, group = (np.array(c) for c in zip(*theirs))
+        value = _mean(values, group, draws)
+        rows.append({"figure": f"rater against rater, {family}", "n": len(theirs), "value": value})
+    return rows
+
+
+def span_f1(text: str, found: Sequence[tuple[int, int]], told: Sequence[tuple[int, int]]) -> float:
+    """Return the F1 of two sets of spans over the words of a turn.
+
+    Examples
+    --------
+    >>> span_f1("Well, this isn't helping me.", [(0, 24)], [(6, 24)])
+    0.888...
+    """
+    words = [m.span() for m in re.finditer(r"\w+(?:['’]\w+)*", text)]
+    a = {w for w in words if any(w[0] < e and w[1] > s for s, e in found)}
+    b = {w for w in words if any(w[0] < e and w[1] > s for s, e in told)}
+    return 2 * len(a & b) / (len(a) + len(b)) if a or b else 0.0
+
+
+def markdown(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return rows as a Markdown table, figures with their intervals."""
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    lines = [[_shown(row.get(name)) for name in names] for row in rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in (names, ["---"] * len(names), *lines))
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, tuple):
+        return "" if np.isnan(value[0]) else f"{value[0]:.2f} ({value[1]:.2f}–{value[2]:.2f})"
+    return "" if value is None else str(value)
+
+
+def reliability(sessions: Sequence[Session], bins: int = 10) -> list[dict[str, Any]]:
+    """Return, for each client score and equal bin of probability, the turns, their mean probability and gold share."""
+    rows = []
+    for b in range(bins):
+        row: dict[str, Any] = {"probability": f"{b / bins:.1f}–{(b + 1) / bins:.1f}"}
+        for name in ("withdrawal", "confrontation", "rupture"):
+            j = turns_of(sessions, name).judged
+            here = np.minimum((j.probability * bins).astype(int), bins - 1) == b
+            mean, gold = (f"{x[here].mean():.2f}" if here.any() else "" for x in (j.probability, j.gold))
+            row |= {f"{name}: turns": int(here.sum()), f"{name}: mean": mean, f"{name}: gold": gold}
+        rows.append(row)
+    return rows
+
+
+_LOOKS: Mapping[str, Callable[[str, str], bool]] = {
+    "back-channel": lambda text, before: bool(
+        re.fullmatch(r"\W*(?:(?:mm|uh|um|hmm|huh|yeah|yep|yes|right|okay|ok|sure|oh)\W*)+", text.lower())
+    ),
+    "short answer to a question": lambda text, before: len(text.split()) <= 4 and "?" in before[-240:],
+    "agreement with words of one's own": lambda text, before: (
+        bool(re.match(r"\W*(?:yeah|yes|yep|right|exactly|definitely|absolutely|that's true)\b", text.lower()))
+        and len(text.split()) >= 8
+    ),
+    "sustain talk": lambda text, before: bool(
+        re.search(r"\b(?:i (?:like|love|enjoy|can't|don't want to)|not ready|it's hard|helps me)\b", text.lower())
+    ),
+    "about others": lambda text, before: bool(
+        re.search(r"\bmy (?:mom|mum|mother|dad|father|boss|husband|wife|partner|boyfriend|girlfriend|doctor|teacher"
+                  r"|parents|friends?|brother|sister|ex)\b", text.lower())
+    ),
+    "thanks": lambda text, before: bool(re.search(r"\bthank(?:s| you)\b", text.lower())),
+    "one to three words": lambda text, before: 1 <= len(text.split()) <= 3,
+    "more than 40 words": lambda text, before: len(text.split()) > 40,
+}  # fmt: skip
+
+
+def look_alikes(sessions: Sequence[Session]) -> list[dict[str, Any]]:
+    """Return how often client turns that no rater called a rupture are marked, by what they look like."""
+    turns = turns_of(sessions, "rupture")
+    none = np.array([sessions[i].votes[t].share("rupture") == 0 for i, t in zip(turns.session, turns.turn)])
+    script = [s.coded.transcript for s in sessions]
+    pairs = [(script[i][t].text, script[i][t - 1].text if t else "") for i, t in zip(turns.session, turns.turn)]
+    rows = []
+    for kind, looks in {"all": lambda text, before: True, **_LOOKS}.items():
+        here = none & np.array([looks(*pair) for pair in pairs], bool)
+        n, marked = int(here.sum()), int(turns.judged.marked[here].sum())
+        rows.append({"kind": kind, "turns": n, "marked": marked, "per 100": f"{100 * marked / max(n, 1):.1f}"})
+    return rows

@@ -1,0 +1,244 @@
+"""From logits of held-out sessions to calibration and thresholds, and to the annotations that are measured.
+
+Everything is fitted out of fold: a session's probabilities and decisions come from an encoder, a calibration
+and thresholds that never saw its group. Needs scikit-learn, not torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from . import evaluation
+from .annotation import FAMILIES, SCORES, AnnotatedTranscript
+from .classifier import FEATURES, Predicted, Readout, best_span
+from .codebook import load_codebook
+from .coding import FAMILY_OF, GOLD, MARKERS, Votes, group_of, votes
+from .evaluation import Judged
+from .pipeline import Annotator
+from .rules import RuleDetector, answering
+from .score import ROLE_OF, rule_scores
+from .transcript import Transcript
+
+LONG_TURN = 20
+"""Words above which a span is more than the turn."""
+DROPS = (1.0, 1.5, 2.0, 2.5, 3.0, 4.0)
+"""How far below a turn's highest token a span may go: the choices."""
+
+
+@dataclass(frozen=True)
+class Held:
+    """Everything that calibration needs to know of the held-out sessions, aligned by session."""
+
+    sessions: Sequence[AnnotatedTranscript]
+    predicted: Sequence[Predicted]
+    rules: Sequence[np.ndarray]
+    unseen: np.ndarray
+    """Whether the rules were not written from the session: only there are their weights fair."""
+
+    def __getitem__(self, where: Sequence[int]) -> Held:
+        return Held(
+            [self.sessions[i] for i in where],
+            [self.predicted[i] for i in where],
+            [self.rules[i] for i in where],
+            self.unseen[list(where)],
+        )
+
+
+def hold(
+    sessions: Sequence[AnnotatedTranscript], predicted: Sequence[Predicted], rule_groups: str | Path | None
+) -> Held:
+    """Set coded sessions, what was predicted of them and what the rules say side by side."""
+    seen: set[str] = set()
+    if rule_groups:
+        lines = Path(rule_groups).read_text("utf-8").splitlines()
+        seen = {line.strip() for line in lines if line.strip() and not line.startswith("#")}
+    detector = RuleDetector()
+    rules = [rule_scores(s.transcript, answering(detector.scan(s.transcript))) for s in sessions]
+    return Held(sessions, predicted, rules, np.array([group_of(s) not in seen for s in sessions]))
+
+
+def calibrate(held: Held) -> dict[str, Any]:
+    """Fit calibration, thresholds and span cut-offs on what was predicted of held-out sessions.
+
+    Only turns that two raters or more coded take part, where there are such; only sessions that the rules were
+    not written from tell what a rule's weight is worth.
+
+    Returns
+    -------
+    dict
+        ``calibration`` (slope on the logit, weight of the rule, bias), ``thresholds`` and ``span_drops``, as a
+        model folder keeps them.
+    """
+    told = [votes(s) for s in held.sessions]
+    double = any(len(v.raters) > 1 for each in told for v in each.values())
+    calibration, thresholds = {}, {}
+    for name in SCORES:
+        families = [FAMILIES.index(f) for f in (("confrontation", "withdrawal") if name == "rupture" else (name,))]
+        column = len(FAMILIES) if name == "rupture" else families[0]
+        rows = [
+            (held.predicted[i][0][t, column], held.rules[i][t, families].max(), v.share(name) >= GOLD, held.unseen[i])
+            for i, s in enumerate(held.sessions)
+            for t, v in told[i].items()
+            if s.transcript[t].role == ROLE_OF[name] and (len(v.raters) > 1 or not double)
+        ]
+        logit, rule, gold, fair = (np.array(c) for c in zip(*rows))
+        fair = fair.astype(bool)
+        calibration[name] = _platt(logit[fair], rule[fair], gold[fair])
+        if name != "rupture":  # present when either family is: a cut-off of its own would decide nothing
+            slope, weight, bias = calibration[name]
+            p = 1 / (1 + np.exp(-(slope * logit + weight * rule + bias)))
+            thresholds[name] = round(evaluation.best_threshold(gold, p), 4)
+    return {
+        "calibration": calibration,
+        "thresholds": {**_marker_thresholds(held, told, calibration), **thresholds},
+        "span_drops": _span_drops(held),
+    }
+
+
+def _platt(logit: np.ndarray, rule: np.ndarray, gold: np.ndarray) -> tuple[float, float, float]:
+    # Platt (1999) with the rule's weight as a second input: slope, weight of the rule, bias
+    from sklearn.linear_model import LogisticRegression
+
+    model = LogisticRegression(C=10, max_iter=1000)
+    if len(set(gold)) < 2:  # nothing to calibrate on: the network's own odds
+        return 1.0, 0.0, 0.0
+    inputs = np.column_stack([logit, rule])
+    model.fit(inputs, gold)
+    slope, weight = model.coef_[0]
+    if weight < 0:  # too few hits to tell: a rule never speaks against its own family
+        model.fit(inputs[:, :1], gold)
+        slope, weight = float(model.coef_[0, 0]), 0.0
+    return round(float(slope), 4), round(float(weight), 4), round(float(model.intercept_[0]), 4)
+
+
+def _marker_thresholds(
+    held: Held, told: Sequence[Mapping[int, Votes]], calibration: Mapping[str, tuple[float, float, float]]
+) -> dict[str, float]:
+    # one probability for all markers, from which one is written beside the likeliest: best micro-F1 given the family
+    readout = Readout(
+        {
+            "markers": MARKERS,
+            "calibration": calibration,
+            "thresholds": {},
+            "span_drops": dict.fromkeys(FAMILIES, 2.0),
+            "codebook": load_codebook().name,
+        }
+    )
+    gold, share = [], []
+    for i, s in enumerate(held.sessions):
+        output = readout.output(s.transcript, *held.predicted[i])
+        table = readout.marker_probability(output, readout.probability(output, held.rules[i]))
+        for t, v in told[i].items():
+            for f, family in enumerate(FAMILIES):
+                own = np.array(FAMILY_OF) == f
+                if own.sum() > 1 and s.transcript[t].role == ROLE_OF[family] and v.share(family) >= GOLD:
+                    gold.append([o and v.share(name) >= GOLD for o, name in zip(own, MARKERS)])
+                    share.append(np.where(own, table[t], 0))
+    if not gold:
+        return dict.fromkeys(MARKERS, 0.5)
+    right, p = np.array(gold), np.array(share)
+
+    def micro(cut: float) -> float:
+        marked = (p >= cut) | (p == p.max(1, keepdims=True))
+        return float(2 * (marked & right).sum() / (marked.sum() + right.sum()))
+
+    return dict.fromkeys(MARKERS, round(float(max(np.arange(0.1, 0.96, 0.05), key=micro)), 2))
+
+
+def _span_drops(held: Held) -> dict[str, float]:
+    # chosen on longer turns, where it matters
+    found: dict[str, dict[float, list[float]]] = {f: {d: [] for d in DROPS} for f in FAMILIES}
+    for s, (_, evidence) in zip(held.sessions, held.predicted):
+        for t, v in votes(s).items():
+            text = s.transcript[t].text
+            for f, family in enumerate(FAMILIES):
+                if v.share(family) < GOLD or len(text.split()) <= LONG_TURN:
+                    continue
+                told = [[(m.start, m.end) for m in said if m.family == family] for said in v.given.values()]
+                tokens = [(a, b, float(r[f])) for a, b, r in evidence[t]]
+                for d in DROPS:
+                    span = [best_span(text, tokens, d)]
+                    found[family][d] += [evaluation.span_f1(text, span, spans) for spans in told if spans]
+    return {family: max(by, key=lambda d: float(np.mean(by[d] or [0]))) for family, by in found.items()}
+
+
+class _Said(Readout):
+    """Stands in for a classifier that has already read the sessions."""
+
+    name = "held-out"
+    sha256 = ""
+
+    def __init__(self, config: Mapping[str, Any]) -> None:
+        super().__init__(config)
+        self.predicted: Predicted | None = None
+
+    def __call__(self, transcript: Transcript) -> Any:
+        assert self.predicted is not None
+        return self.output(transcript, *self.predicted)
+
+
+def annotate_held_out(held: Held, fold: Sequence[int]) -> list[AnnotatedTranscript]:
+    """Annotate every session as the whole pipeline would, calibrated and cut on the other folds alone."""
+    out: dict[int, AnnotatedTranscript] = {}
+    for k in sorted(set(fold)):
+        others = [i for i, f in enumerate(fold) if f != k]
+        model = _Said(configuration(calibrate(held[others])))
+        annotator = Annotator(model)
+        for i in (i for i, f in enumerate(fold) if f == k):
+            model.predicted = held.predicted[i]
+            out[i] = annotator(held.sessions[i].transcript)
+    return [out[i] for i in range(len(fold))]
+
+
+def configuration(fitted: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a model folder's configuration, but for what only the encoder knows."""
+    book = load_codebook()
+    return {
+        "codebook": book.name, "codebook_version": book.version,
+        "families": FAMILIES, "markers": MARKERS, "features": FEATURES, **fitted,
+    }  # fmt: skip
+
+
+def baseline_figures(
+    sessions: Sequence[evaluation.Session], rules: Sequence[np.ndarray], fold: Sequence[int], draws: int
+) -> list[dict[str, Any]]:
+    """Return what the rules alone and simple recipes make of the headline's turns, on the same folds."""
+    rows = []
+    for name in evaluation.ORDER:
+        turns = evaluation.turns_of(sessions, name)
+        part, where = next(iter(evaluation.parts(turns).items()))
+        gold = turns.judged.gold[where]
+        if not gold.any():
+            continue
+        families = [FAMILIES.index(f) for f in (("confrontation", "withdrawal") if name == "rupture" else (name,))]
+        at = list(zip(turns.session[where], turns.turn[where]))
+        script = [sessions[i].coded.transcript for i in range(len(sessions))]
+        texts = [script[i][t].text for i, t in at]
+        before = [script[i][t - 1].text if t else "" for i, t in at]
+        weight = np.array([max(rules[i][t, families].max(), 0) for i, t in at])
+        group = turns.judged.group[where]
+        recipes = {
+            "rules alone": Judged(gold, weight, weight > 0, group),
+            **evaluation.baselines(texts, before, gold, group, np.array([fold[i] for i, _ in at])),
+        }
+        for recipe, j in recipes.items():
+            row = {"score": name, "turns": part, "recipe": recipe, "n": len(gold), "gold": int(gold.sum())}
+            metrics = ("AP", "F1", "precision", "recall")
+            rows.append(row | {m: evaluation.interval(j, evaluation.METRICS[m], draws) for m in metrics})
+    return rows
+
+
+def measure(held: Held, fold: Sequence[int], draws: int) -> dict[str, Any]:
+    """Return all the figures of held-out sessions that a card states."""
+    found = annotate_held_out(held, fold)
+    figures: dict[str, Any] = evaluation.evaluate(held.sessions, found, draws)
+    sessions = evaluation.join(held.sessions, found)
+    figures["baselines"] = baseline_figures(sessions, held.rules, fold, draws)
+    figures["reliability"] = evaluation.reliability(sessions)
+    figures["look-alikes"] = evaluation.look_alikes(sessions)
+    return figures

@@ -1,0 +1,185 @@
+"""Sessions that raters have coded: a table with its label layer, or synthetic sessions, as annotated transcripts.
+
+A rater's code is a marker whose source is ``coder:<id>``; what a rater read is in ``coded``, so that a turn
+without a marker is "none" where it was read and missing where it was not. `votes` sums the raters up.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import groupby
+from os import PathLike
+from pathlib import Path
+
+from .annotation import FAMILIES, AnnotatedTranscript, Coded, Marker
+from .codebook import CodebookMarker, load_codebook
+from .pipeline import read_all
+from .transcript import Transcript, Turn
+
+MARKERS = tuple(m.id for m in load_codebook().markers)
+"""The markers that a classifier learns, in the order of its heads."""
+FAMILY_OF = tuple(FAMILIES.index(m.parent) for m in load_codebook().markers)
+"""For each of `MARKERS` the number of its family."""
+GOLD = 0.5
+"""Share of a turn's raters from which a family or marker counts as there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Votes:
+    """What the raters gave one turn.
+
+    Attributes
+    ----------
+    raters : tuple of str
+        Who read the turn, sorted.
+    given : mapping
+        Rater → the markers that this rater gave.
+    """
+
+    raters: tuple[str, ...]
+    given: Mapping[str, tuple[Marker, ...]] = field(default_factory=dict)
+
+    def share(self, name: str) -> float:
+        """Return the share of the raters who gave a family, a marker, or ``rupture`` (either client family)."""
+        names = {"confrontation", "withdrawal"} if name == "rupture" else {name}
+        n = sum(any(m.family in names or m.marker in names for m in said) for said in self.given.values())
+        return n / len(self.raters)
+
+
+def votes(coded: AnnotatedTranscript) -> dict[int, Votes]:
+    """Return the raters' votes for every turn that somebody read.
+
+    Examples
+    --------
+    >>> t = Transcript("s", (Turn(0, "C", "client", "I guess."), Turn(1, "C", "client", "Yes.")))
+    >>> given = Marker(0, 0, 7, "withdrawal", "minimal_response", source="coder:A")
+    >>> read = [Coded(f"coder:{who}", family, 0, 0) for who in "AB" for family in FAMILIES]
+    >>> found = votes(AnnotatedTranscript(t, (given,), coded=tuple(read)))
+    >>> sorted(found), found[0].share("withdrawal"), found[0].share("rupture"), found[0].share("denial")
+    ([0], 0.5, 0.5, 0.0)
+    """
+    raters: dict[int, set[str]] = {}
+    for part in coded.coded:
+        if part.source.startswith("coder:"):
+            for turn in range(part.first, part.last + 1):
+                raters.setdefault(turn, set()).add(part.source)
+    given: dict[int, dict[str, tuple[Marker, ...]]] = {}
+    for marker in coded.markers:
+        if marker.source.startswith("coder:"):
+            mine = given.setdefault(marker.turn, {})
+            mine[marker.source] = (*mine.get(marker.source, ()), marker)
+    return {turn: Votes(tuple(sorted(who)), given.get(turn, {})) for turn, who in sorted(raters.items())}
+
+
+def group_of(session: AnnotatedTranscript) -> str:
+    """Return what a session is kept together with in folds and resamples: itself, unless its table names a group."""
+    return str(session.transcript.meta.get("group", session.transcript.id))
+
+
+def read_coded(table: str | PathLike[str]) -> list[AnnotatedTranscript]:
+    """Read a table of sessions with the label layer beside it (``X.csv`` and ``X.labels.jsonl``).
+
+    The table's ``group`` column names the sessions that stay together in every fold and resample (a client's,
+    or the twins of one scenario); without it, ``client_id``, else the session itself. It is kept as
+    ``meta["group"]``, the table's name as ``meta["corpus"]``. A label line is ``{"session", "turn", "raters",
+    "codes": {code: {rater: {"clarity": 1..3, "spans": [[start, end], ...]}}}}``, with ``turn`` the table's own
+    number. A line with no raters says that nobody coded the turn.
+
+    Raises
+    ------
+    ValueError
+        If there is no label layer or a line of it is not a label; the message names the line.
+    """
+    table = Path(table)
+    layer = table.with_suffix("").with_suffix(".labels.jsonl")
+    if not layer.is_file():
+        raise ValueError(f"{table}: no label layer {layer.name} beside it")
+    book = load_codebook()
+    labels: dict[tuple[str, str], tuple[tuple[str, ...], list[_Given]]] = {}
+    for number, line in enumerate(layer.read_text("utf-8").splitlines(), 1):
+        try:
+            raw = json.loads(line)
+            if raw["raters"]:
+                given = [
+                    _Given(
+                        book.by_code(code), rater, said.get("clarity", 2), [(a, b) for a, b in said.get("spans", ())]
+                    )
+                    for code, raters in raw["codes"].items()
+                    for rater, said in raters.items()
+                ]
+                labels[str(raw["session"]), str(raw["turn"])] = tuple(raw["raters"]), given
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise ValueError(f"{layer}:{number}: not a label line ({type(error).__name__})") from None
+    groups: dict[str, str] = {}
+    with open(table, newline="", encoding="utf-8-sig") as rows:
+        for row in csv.DictReader(rows):
+            id = row.get("session_id") or table.stem
+            groups.setdefault(id, row.get("group") or row.get("client_id") or id)
+    sessions = []
+    for transcript in read_all(table):
+        told = {
+            turn.index: labels[transcript.id, number]
+            for turn in transcript
+            for number in turn.source_ids
+            if (transcript.id, number) in labels
+        }
+        meta = {**transcript.meta, "group": groups.get(transcript.id, transcript.id), "corpus": table.stem}
+        sessions.append(_annotated(replace(transcript, meta=meta), told))
+    return sessions
+
+
+def read_synthetic(path: str | PathLike[str]) -> Iterator[AnnotatedTranscript]:
+    """Read synthetic sessions: ``{"id", "kind", "style", "pair", "readers", "turns": [[role, text, codes?], ...]}``.
+
+    ``readers`` is ``A`` where only the writer coded a session, ``AB`` where a second reader, blind to the first,
+    coded it again. A turn's codes are ``[code, clarity, start, end, readers]``.
+    """
+    role = {"T": "therapist", "C": "client"}
+    book = load_codebook()
+    with open(path, encoding="utf-8") as lines:
+        for line in lines:
+            item = json.loads(line)
+            turns, told = [], {}
+            for i, (who, text, *rest) in enumerate(item["turns"]):
+                turns.append(Turn(i, who, role[who], text))  # type: ignore[arg-type]
+                told[i] = (
+                    ("A", "B"),
+                    [
+                        _Given(book.by_code(code), reader, clarity, [(start, end)])
+                        for code, clarity, start, end, readers in (rest[0] if rest else [])
+                        for reader in readers
+                    ],
+                )
+            meta = {"group": item.get("pair") or item["id"], "corpus": "synthetic"}
+            yield _annotated(Transcript(item["id"], tuple(turns), meta=meta), told)
+
+
+@dataclass(frozen=True, slots=True)
+class _Given:
+    # one rater's code of a turn; without spans it stands on the whole turn
+    marker: CodebookMarker
+    rater: str
+    clarity: int
+    spans: Sequence[tuple[int, int]]
+
+
+def _annotated(
+    transcript: Transcript, told: Mapping[int, tuple[tuple[str, ...], Sequence[_Given]]]
+) -> AnnotatedTranscript:
+    markers = [
+        Marker(turn, start, end, g.marker.parent, g.marker.id, clarity=g.clarity, source=f"coder:{g.rater}")
+        for turn, (_, given) in told.items()
+        for g in given
+        for start, end in g.spans or [(0, len(transcript[turn].text))]
+    ]
+    read: list[Coded] = []
+    for rater in sorted({rater for raters, _ in told.values() for rater in raters}):
+        mine = sorted(turn for turn, (raters, _) in told.items() if rater in raters)
+        # runs of turns without a gap: their distance to their place in the list is the same
+        for _, run in groupby(enumerate(mine), key=lambda pair: pair[1] - pair[0]):
+            turns = [turn for _, turn in run]
+            read += [Coded(f"coder:{rater}", family, turns[0], turns[-1]) for family in FAMILIES]
+    return AnnotatedTranscript(transcript, tuple(sorted(markers)), coded=tuple(read))

@@ -1,0 +1,200 @@
+"""Measuring annotations against coders: what is gold, how turns are joined, and figures worked out by hand."""
+
+import json
+
+import numpy as np
+import pytest
+
+pytest.importorskip("sklearn")
+
+from rupturekit import AnnotatedTranscript, Marker, Score, Transcript, Turn
+from rupturekit.cli import main
+from rupturekit.coding import read_coded, votes
+from rupturekit.evaluation import (
+    Judged,
+    best_threshold,
+    calibration_slope,
+    cross_fitted,
+    evaluate,
+    f1,
+    icc,
+    interval,
+    join,
+)
+
+ROWS = [
+    ("s1", "therapist", "How was the week?", {}),
+    ("s1", "client", "I guess it was fine.", {"W2": {"A": {"clarity": 2, "spans": [[0, 7]]}}}),
+    ("s1", "therapist", "You should write it down.", {"X1": {"A": {"clarity": 1, "spans": [[0, 24]]}}}),
+    ("s1", "client", "No. This isn't helping.", {"C5": {r: {"clarity": 3, "spans": [[4, 22]]} for r in "AB"}}),
+    ("s2", "therapist", "What would you like to look at?", {}),
+    ("s2", "client", "My sleep. It has got better.", {}),
+]
+
+
+@pytest.fixture
+def table(tmp_path):
+    """Return a coded table of two sessions; the second rater did not read the last turn of the first."""
+    path = tmp_path / "study.csv"
+    lines, labels, turn = ["session_id,turn,speaker,text,client_id"], [], {}
+    for session, role, text, codes in ROWS:
+        t = turn[session] = turn.get(session, 10) + 1
+        lines.append(f'{session},{t},{role},"{text}",c-{session}')
+        labels.append({"session": session, "turn": t, "role": role, "raters": ["A", "B"], "codes": codes})
+    path.write_text("\n".join(lines) + "\n", "utf-8")
+    path.with_name("study.labels.jsonl").write_text("".join(json.dumps(x) + "\n" for x in labels), "utf-8")
+    return path
+
+
+def found(session: str, texts: list[tuple[str, str]], markers=(), scores=(), first: int | None = 11):
+    turns = tuple(
+        Turn(i, role, role, text, source_ids=(str(i + first),) if first is not None else ())
+        for i, (role, text) in enumerate(texts)
+    )
+    return AnnotatedTranscript(Transcript(session, turns), tuple(markers), tuple(scores))
+
+
+def by_machine(**more):
+    s1, s2 = ([(r, text) for s, r, text, _ in ROWS if s == session] for session in ("s1", "s2"))
+    return [
+        found(
+            "s1",
+            s1,
+            (
+                Marker(1, 0, 20, "confrontation", "rejects_intervention", 0.6),
+                Marker(3, 4, 22, "confrontation", "complaint_progress", 0.9),
+            ),
+            [Score("turn", 1, "withdrawal", 0.3), Score("turn", 3, "confrontation", 0.9)],
+            **more,
+        ),
+        found("s2", s2, **more),
+    ]
+
+
+def test_votes_are_shares_of_those_who_read_the_turn(table):
+    told = votes(read_coded(table)[0])
+    assert [told[t].share("withdrawal") for t in range(4)] == [0, 0.5, 0, 0]
+    assert told[3].share("complaint_progress") == 1
+    assert told[3].share("rejects_intervention") == 0
+    assert told[1].share("rupture") == 0.5
+
+
+def test_a_turn_that_nobody_read_is_missing_not_negative(table):
+    layer = table.with_name("study.labels.jsonl")
+    labels = [json.loads(line) for line in layer.read_text().splitlines()]
+    labels[1]["raters"] = []
+    layer.write_text("".join(json.dumps(x) + "\n" for x in labels))
+    session = read_coded(table)[0]
+    assert sorted(votes(session)) == [0, 2, 3]
+    assert {(c.first, c.last) for c in session.coded} == {(0, 0), (2, 3)}
+    assert session.transcript.meta["group"] == "c-s1"
+
+
+def test_a_table_without_labels_says_so(tmp_path):
+    (tmp_path / "x.csv").write_text("session_id,speaker,text\n1,T,How are you?\n")
+    with pytest.raises(ValueError, match=r"no label layer x\.labels\.jsonl"):
+        read_coded(tmp_path / "x.csv")
+
+
+def test_a_broken_label_line_is_named_without_its_words(tmp_path):
+    (tmp_path / "x.csv").write_text("session_id,turn,speaker,text\n1,0,T,How are you?\n1,1,C,Secret.\n")
+    (tmp_path / "x.labels.jsonl").write_text('{"session": "1", "turn": 0, "raters": [], "codes": {}}\n{"secret": 1}\n')
+    with pytest.raises(ValueError, match=r"x\.labels\.jsonl:2") as error:
+        read_coded(tmp_path / "x.csv")
+    assert "secret" not in str(error.value).lower().replace("x.labels", "")
+
+
+@pytest.mark.parametrize("first", [11, None])
+def test_figures_are_those_worked_out_by_hand(table, first):
+    figures = evaluate(read_coded(table), by_machine(first=first), draws=10)
+    of = {row["score"]: row for row in figures["turns"] if row["turns"] == "all"}
+    assert (of["confrontation"]["n"], of["confrontation"]["gold"]) == (3, 1)
+    assert of["confrontation"]["precision"][0] == 0.5
+    assert of["confrontation"]["recall"][0] == 1
+    assert of["withdrawal"]["F1"][0] == 0
+    assert of["withdrawal"]["AP"][0] == 1
+    assert of["rupture"]["F1"][0] == 1  # either family: both turns are gold and marked
+    value = {row["figure"]: row["value"][0] for row in (*figures["sessions"], *figures["markers"])}
+    assert value["marked per 100 client turns where no rater coded a rupture"] == 0
+    assert value["rupture turns of a session, ICC(A,1)"] == 1
+    assert value["right marker, given the right family, client"] == 1
+    assert value["micro-F1 over marker and turn, client"] == 0.5
+    assert value["span token F1, confrontation"] == 1
+    assert value["whole turn instead, confrontation"] == pytest.approx(6 / 7)
+    raters = {row["score"]: row["F1"][0] for row in figures["raters"]}
+    assert raters["confrontation"] == 1
+    assert raters["withdrawal"] == 0
+
+
+def test_merged_turns_are_joined_by_the_inputs_numbers(table):
+    merged = AnnotatedTranscript(
+        Transcript("s1", (
+            Turn(0, "T", "therapist", "How was the week?", source_ids=("11",)),
+            Turn(1, "C", "client", "I guess it was fine. No. This isn't helping.", source_ids=("12", "14")),
+            Turn(2, "T", "therapist", "You should write it down.", source_ids=("13",)),
+        ))
+    )  # fmt: skip
+    (pair,) = join(read_coded(table), [merged])
+    assert pair.place == {0: 0, 1: 1, 2: 2, 3: 1}
+
+
+def test_turns_that_cannot_be_joined_are_refused(table):
+    other = found("s1", [("client", "Hello.")], first=None)
+    with pytest.raises(ValueError, match="4 turns were coded and 1 annotated"):
+        evaluate(read_coded(table), [other])
+
+
+def test_nothing_in_common_is_an_error(table):
+    with pytest.raises(ValueError, match="none of the coded sessions"):
+        evaluate(read_coded(table), [])
+
+
+def test_the_command_measures_what_the_command_wrote(table, tmp_path, capsys):
+    assert main(["annotate", str(table), "--out", str(tmp_path / "out"), "--no-model"]) == 0
+    capsys.readouterr()
+    assert main(["evaluate", str(table), "--against", str(tmp_path / "out"), "--draws", "5"]) == 0
+    printed = capsys.readouterr().out
+    assert "| confrontation | all | 3 | 1 |" in printed
+    assert "span token F1, confrontation" in printed
+    assert "helping" not in printed
+
+
+def test_coded_sessions_that_were_not_annotated_are_told(table, tmp_path, capsys):
+    part = tmp_path / "part.csv"
+    lines = table.read_text().splitlines()
+    part.write_text("\n".join(lines[:5]) + "\n")
+    assert main(["annotate", str(part), "--out", str(tmp_path / "out"), "--no-model"]) == 0
+    assert main(["evaluate", str(table), "--against", str(tmp_path / "out"), "--draws", "5"]) == 1
+    assert "1 coded sessions were not annotated" in capsys.readouterr().err
+
+
+def test_icc_counts_a_constant_difference_as_disagreement():
+    counts = np.array([[1.0, 1], [4, 4], [9, 9]])
+    assert icc(counts) == 1
+    assert icc(counts + np.array([0, 5])) < 0.75
+
+
+def test_an_interval_resamples_groups_and_holds_the_value():
+    rng = np.random.default_rng(0)
+    gold = rng.random(400) < 0.3
+    probability = np.clip(gold * 0.4 + rng.random(400) * 0.6, 0, 1)
+    j = Judged(gold, probability, probability > 0.5, np.repeat(np.arange(20), 20))
+    value, low, high = interval(j, f1, draws=200)
+    assert low < value < high
+    same = Judged(gold, probability, probability > 0.5, np.zeros(400))
+    assert interval(same, f1, draws=20) == (value, value, value)
+
+
+def test_every_fold_is_cut_by_the_others():
+    gold = np.array([True, False, True, False])
+    probability = np.array([0.9, 0.1, 0.4, 0.3])
+    fold = np.array([0, 0, 1, 1])
+    assert cross_fitted(gold, probability, fold).tolist() == [True, False, False, False]
+    assert 0.1 < best_threshold(gold, probability) <= 0.9
+
+
+def test_a_calibrated_forecast_has_slope_one():
+    rng = np.random.default_rng(1)
+    p = rng.uniform(0.02, 0.98, 20_000)
+    gold = rng.random(20_000) < p
+    assert calibration_slope(Judged(gold, p, gold, gold)) == pytest.approx(1, abs=0.05)
