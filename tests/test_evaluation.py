@@ -9,7 +9,7 @@ pytest.importorskip("sklearn")
 
 from rupturekit import AnnotatedTranscript, Marker, Score, Transcript, Turn
 from rupturekit.cli import main
-from rupturekit.coding import read_coded, votes
+from rupturekit.coding import read_coded, read_synthetic, votes
 from rupturekit.evaluation import (
     Judged,
     best_threshold,
@@ -115,7 +115,7 @@ def test_figures_are_those_worked_out_by_hand(table, first):
     assert of["withdrawal"]["AP"][0] == 1
     assert of["rupture"]["F1"][0] == 1  # either family: both turns are gold and marked
     value = {row["figure"]: row["value"][0] for row in (*figures["sessions"], *figures["markers"])}
-    assert value["marked per 100 client turns where no rater coded a rupture"] == 0
+    assert value["marked per 100 client turns in sessions where no rater coded a rupture"] == 0
     assert value["rupture turns of a session, ICC(A,1)"] == 1
     assert value["right marker, given the right family, client"] == 1
     assert value["micro-F1 over marker and turn, client"] == 0.5
@@ -168,6 +168,68 @@ def test_coded_sessions_that_were_not_annotated_are_told(table, tmp_path, capsys
     assert "1 coded sessions were not annotated" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda x: x[1].update(turn=99), "has no such session and turn"),
+        (lambda x: x[1].update(role="therapist"), "a therapist's here and a client's"),
+        (lambda x: x[1]["codes"]["W2"]["A"].update(clarity=7), "clarity is not 1, 2 or 3"),
+        (lambda x: x[1]["codes"]["W2"]["A"].update(spans=[[0, 900]]), "ends after the turn's 20 characters"),
+        (lambda x: x[1]["codes"]["W2"].update(Z={"clarity": 1}), "not among the turn's raters"),
+        (lambda x: x.insert(1, x[1]), "a second line for the turn of line 2"),
+    ],
+)
+def test_labels_that_do_not_fit_are_named_by_their_line(table, change, message):
+    layer = table.with_name("study.labels.jsonl")
+    labels = [json.loads(line) for line in layer.read_text().splitlines()]
+    change(labels)
+    layer.write_text("".join(json.dumps(x) + "\n" for x in labels))
+    with pytest.raises(ValueError, match=r"study\.labels\.jsonl:\d.*" + message) as error:
+        read_coded(table)
+    assert "fine" not in str(error.value)
+
+
+def test_groups_are_found_as_every_reader_finds_columns(table):
+    table.write_text(table.read_text().replace("session_id", "session").replace("client_id", "patient_id"))
+    assert [s.transcript.meta["group"] for s in read_coded(table)] == ["c-s1", "c-s2"]
+
+
+def test_two_sessions_of_one_name_are_refused(table):
+    with pytest.raises(ValueError, match="two coded sessions are called s1"):
+        evaluate([*read_coded(table), *read_coded(table)], by_machine())
+
+
+def test_swapped_roles_are_refused_not_scored(table):
+    roles = {"client": "therapist", "therapist": "client"}
+    swapped = found("s2", [(roles[r], text) for s, r, text, _ in ROWS if s == "s2"])
+    with pytest.raises(ValueError, match=r"session s2, turn 0.*--roles"):
+        evaluate(read_coded(table), [swapped])
+
+
+def test_coders_of_client_turns_alone_are_measured_on_those(table):
+    layer = table.with_name("study.labels.jsonl")
+    layer.write_text("".join(line + "\n" for line in layer.read_text().splitlines() if '"client"' in line))
+    figures = evaluate(read_coded(table), by_machine(), draws=5)
+    assert {row["score"] for row in figures["turns"]} == {"withdrawal", "confrontation", "rupture"}
+
+
+def test_one_group_has_no_interval(table):
+    table.write_text(table.read_text().replace("c-s2", "c-s1"))
+    rows = evaluate(read_coded(table), by_machine(), draws=5)["turns"]
+    value, low, high = next(r["precision"] for r in rows if r["score"] == "confrontation")
+    assert value == 0.5
+    assert np.isnan([low, high]).all()
+
+
+def test_what_one_reader_alone_gave_a_synthetic_turn_counts_whole(tmp_path):
+    item = {"id": "x", "kind": "exchange", "style": "caption", "readers": "A"}
+    turns = [["T", "you need to stop"], ["C", "whatever", [["W2", 2, 0, 8, "A"]]]]
+    once, twice = {**item, "turns": turns}, {**item, "id": "y", "readers": "AB", "turns": turns}
+    file = tmp_path / "made.jsonl"
+    file.write_text(json.dumps(once) + "\n" + json.dumps(twice) + "\n")
+    assert [votes(s)[1].share("withdrawal") for s in read_synthetic(file)] == [1, 0.5]
+
+
 def test_icc_counts_a_constant_difference_as_disagreement():
     counts = np.array([[1.0, 1], [4, 4], [9, 9]])
     assert icc(counts) == 1
@@ -182,7 +244,7 @@ def test_an_interval_resamples_groups_and_holds_the_value():
     value, low, high = interval(j, f1, draws=200)
     assert low < value < high
     same = Judged(gold, probability, probability > 0.5, np.zeros(400))
-    assert interval(same, f1, draws=20) == (value, value, value)
+    assert np.isnan(interval(same, f1, draws=20)[1:]).all()  # one group says nothing of others
 
 
 def test_every_fold_is_cut_by_the_others():

@@ -113,7 +113,7 @@ def test_the_folder_loads_and_annotates_offline(trained):
 def test_the_card_states_data_figures_baselines_and_limits(trained):
     out, facts = trained
     card = (out / "README.md").read_text("utf-8")
-    for needed in ("tf-idf", "model-assisted", "## Limits", "95 % intervals", facts["hashes"]["model.onnx"]):
+    for needed in ("tf-idf", "agreement with the raters", "## Limits", "95 % intervals", facts["hashes"]["model.onnx"]):
         assert needed in card
     assert {row["recipe"] for row in facts["baselines"]} >= {"constant", "length", "keyword", "tf-idf", "rules alone"}
 
@@ -126,10 +126,10 @@ def test_the_toy_is_learned_better_than_chance(trained):
 
 def test_the_same_seed_gives_the_same_figures(trained, base, table, tmp_path):
     out, facts = trained
-    again = train([table], base, tmp_path / "again", n_folds=2, settings=SETTINGS, draws=5)
+    again = train([table], base, tmp_path / out.name, n_folds=2, settings=SETTINGS, draws=5)
     for table in ("turns", "sessions", "markers", "baselines"):
         assert json.dumps(again[table]) == json.dumps(facts[table])  # as text: some are not a number
-    assert (tmp_path / "again" / "config.json").read_bytes() == (out / "config.json").read_bytes()
+    assert (tmp_path / out.name / "config.json").read_bytes() == (out / "config.json").read_bytes()
 
 
 def test_stored_weights_give_the_trained_models_scores(trained):
@@ -168,10 +168,13 @@ def test_any_encoder_serves_as_base(table, tmp_path):
     ).save_pretrained(folder)
     out = tmp_path / "model"
     train([table], str(folder), out, n_folds=2, settings=replace(SETTINGS, epochs=1), draws=5)
+    tokenizer, recipe = read_base(folder, SETTINGS.recipe)
+    rows = new_encoder(folder, tokenizer, recipe).base.get_input_embeddings().weight
+    assert (rows[recipe.therapist] - rows[recipe.client]).norm() > 0.1  # the roles are told apart
     transcript = Transcript("s", (Turn(0, "T", "therapist", "how was it"), Turn(1, "C", "client", "i guess")))
     scores = Annotator(model=out)(transcript).turn_scores()
     assert 0 <= scores[1]["withdrawal"] <= 1
-    with pytest.raises(ValueError, match="reads at most 80 tokens"):
+    with pytest.raises(ValueError, match="reads at most 78 tokens"):
         train([table], str(folder), out, n_folds=2, settings=Settings(epochs=1))
 
 

@@ -1,7 +1,7 @@
 """From logits of held-out sessions to calibration and thresholds, and to the annotations that are measured.
 
-Everything is fitted out of fold: a session's probabilities and decisions come from an encoder, a calibration
-and thresholds that never saw its group. Needs scikit-learn, not torch.
+A session's logits come from an encoder that never saw its group, its calibration and thresholds from the
+held-out logits of the other folds. Needs scikit-learn, not torch.
 """
 
 from __future__ import annotations
@@ -75,18 +75,26 @@ def calibrate(held: Held) -> dict[str, Any]:
         model folder keeps them.
     """
     told = [votes(s) for s in held.sessions]
-    double = any(len(v.raters) > 1 for each in told for v in each.values())
     calibration, thresholds = {}, {}
     for name in SCORES:
         families = [FAMILIES.index(f) for f in (("confrontation", "withdrawal") if name == "rupture" else (name,))]
         column = len(FAMILIES) if name == "rupture" else families[0]
         rows = [
-            (held.predicted[i][0][t, column], held.rules[i][t, families].max(), v.share(name) >= GOLD, held.unseen[i])
+            (
+                len(v.raters),
+                held.predicted[i][0][t, column],
+                held.rules[i][t, families].max(),
+                v.share(name) >= GOLD,
+                held.unseen[i],
+            )
             for i, s in enumerate(held.sessions)
             for t, v in told[i].items()
-            if s.transcript[t].role == ROLE_OF[name] and (len(v.raters) > 1 or not double)
+            if s.transcript[t].role == ROLE_OF[name]
         ]
-        logit, rule, gold, fair = (np.array(c) for c in zip(*rows))
+        if not rows:
+            raise ValueError(f"nobody coded a {ROLE_OF[name]} turn in these sessions: nothing to calibrate {name} on")
+        double = any(n > 1 for n, *_ in rows)
+        logit, rule, gold, fair = (np.array(c) for c in zip(*(row for n, *row in rows if n > 1 or not double)))
         fair = fair.astype(bool)
         calibration[name] = _platt(logit[fair], rule[fair], gold[fair])
         if name != "rupture":  # present when either family is: a cut-off of its own would decide nothing
@@ -204,11 +212,17 @@ def configuration(fitted: Mapping[str, Any]) -> dict[str, Any]:
     }  # fmt: skip
 
 
+NOT_WRITTEN_FROM = "groups that the rules were not written from"
+
+
 def baseline_figures(
-    sessions: Sequence[evaluation.Session], rules: Sequence[np.ndarray], fold: Sequence[int], draws: int
+    held: Held, sessions: Sequence[evaluation.Session], fold: Sequence[int], draws: int
 ) -> list[dict[str, Any]]:
-    """Return what the rules alone and simple recipes make of the headline's turns, on the same folds."""
-    rows = []
+    """Return what the rules alone and simple recipes make of the headline's turns, on the same folds.
+
+    The rules are only measured where they were not written from.
+    """
+    rows: list[dict[str, Any]] = []
     for name in evaluation.ORDER:
         turns = evaluation.turns_of(sessions, name)
         part, where = next(iter(evaluation.parts(turns).items()))
@@ -217,17 +231,19 @@ def baseline_figures(
             continue
         families = [FAMILIES.index(f) for f in (("confrontation", "withdrawal") if name == "rupture" else (name,))]
         at = list(zip(turns.session[where], turns.turn[where]))
-        script = [sessions[i].coded.transcript for i in range(len(sessions))]
+        script = [s.coded.transcript for s in sessions]
         texts = [script[i][t].text for i, t in at]
         before = [script[i][t - 1].text if t else "" for i, t in at]
-        weight = np.array([max(rules[i][t, families].max(), 0) for i, t in at])
+        weight = np.array([max(held.rules[i][t, families].max(), 0) for i, t in at])
         group = turns.judged.group[where]
-        recipes = {
-            "rules alone": Judged(gold, weight, weight > 0, group),
-            **evaluation.baselines(texts, before, gold, group, np.array([fold[i] for i, _ in at])),
-        }
-        for recipe, j in recipes.items():
-            row = {"score": name, "turns": part, "recipe": recipe, "n": len(gold), "gold": int(gold.sum())}
+        rules = Judged(gold, weight, weight > 0, group)
+        recipes = {"rules alone": (part, rules)}
+        if not (fair := held.unseen[turns.session[where]]).all():
+            recipes = {"rules alone": (NOT_WRITTEN_FROM, rules[fair])}
+        simple = evaluation.baselines(texts, before, gold, group, np.array([fold[i] for i, _ in at]))
+        recipes |= {recipe: (part, j) for recipe, j in simple.items()}
+        for recipe, (of, j) in recipes.items():
+            row = {"score": name, "turns": of, "recipe": recipe, "n": len(j.gold), "gold": int(j.gold.sum())}
             metrics = ("AP", "F1", "precision", "recall")
             rows.append(row | {m: evaluation.interval(j, evaluation.METRICS[m], draws) for m in metrics})
     return rows
@@ -237,8 +253,13 @@ def measure(held: Held, fold: Sequence[int], draws: int) -> dict[str, Any]:
     """Return all the figures of held-out sessions that a card states."""
     found = annotate_held_out(held, fold)
     figures: dict[str, Any] = evaluation.evaluate(held.sessions, found, draws)
-    sessions = evaluation.join(held.sessions, found)
-    figures["baselines"] = baseline_figures(sessions, held.rules, fold, draws)
+    sessions = [evaluation.Session(c, f, votes(c), {t: t for t in votes(c)}) for c, f in zip(held.sessions, found)]
+    if not held.unseen.all():  # the pipeline as it stands to sessions that its rules were not written from either
+        fair = [s for s, unseen in zip(sessions, held.unseen) if unseen]
+        for name in evaluation.ORDER:
+            (first, *_) = evaluation.turn_figures(evaluation.turns_of(fair, name), name, draws)
+            figures["turns"].append(first | {"turns": f"{NOT_WRITTEN_FROM}, {first['turns']}"})
+    figures["baselines"] = baseline_figures(held, sessions, fold, draws)
     figures["reliability"] = evaluation.reliability(sessions)
     figures["look-alikes"] = evaluation.look_alikes(sessions)
     return figures

@@ -11,6 +11,15 @@ from typing import Any
 from .annotation import FAMILIES
 from .evaluation import markdown
 
+SHARED = {"annomi_train", "hlqc_train", "hlqc_pool"}
+SHARED_NOTE = """The codes are
+**model-assisted**: the raters are independent readings by language models under the guidelines, not clinicians, so
+every figure here is consistency with such raters and not accuracy against expert coders. AnnoMI (Wu et al. 2022,
+doi 10.1109/ICASSP43922.2022.9746035) is demonstrations of motivational interviewing with role-played clients; HLQC
+(Pérez-Rosas et al. 2019) is automatic captions of counselling videos, good and bad, hardly punctuated. Both are
+published for research without a licence file; their text is not part of this repository."""
+"""What is to be said of the sessions that the shipped model learns from."""
+
 
 def write_card(out: Path, config: Mapping[str, Any], facts: dict[str, Any]) -> None:
     """Write the card from what the training run knows."""
@@ -26,6 +35,9 @@ def write_card(out: Path, config: Mapping[str, Any], facts: dict[str, Any]) -> N
             f"{n_synthetic} synthetic sessions and exchanges ({turns_synthetic} turns, written for this project) were "
             "trained on first, and never tested on."
         )
+    source = "Every figure here is agreement with the raters of these tables, no more."
+    if {row["corpus"] for row in facts["data"]} <= SHARED:
+        source = SHARED_NOTE
     thin = ", ".join(name.replace("_", " ") for name, n in facts["marker_counts"].items() if n < 10) or "none"
     ablations = ""
     if "ablations" in facts:
@@ -51,27 +63,23 @@ the only reader. "No marker found" is not "no rupture": see recall below.
 ## Data
 {markdown(facts["data"])}
 
-The last four columns count turns to which at least half of the raters gave the family. The codes are
-**model-assisted**: the raters are independent readings by language models under the guidelines, not clinicians, so
-every figure here is consistency with such raters and not accuracy against expert coders. AnnoMI (Wu et al. 2022,
-doi 10.1109/ICASSP43922.2022.9746035) is demonstrations of motivational interviewing with role-played clients; HLQC
-(Pérez-Rosas et al. 2019) is automatic captions of counselling videos, good and bad, hardly punctuated. Both are
-published for research without a licence file; their text is not part of this repository.
+The last four columns count turns to which at least half of the raters gave the family. {source}
 {made_up}
 
 ## Figures
 Grouped cross-validation, {facts["folds"]} folds over {facts["groups"]} groups: every session was annotated by the
 whole pipeline, rules and model, with an encoder that never saw its group, calibrated and cut on the other folds.
-95 % intervals resample groups. Rule weights are fair only on the half of the groups that the rules were not written
-from; calibration uses that half alone, the figures use both.
+95 % intervals resample groups. The rules were written from some of these groups: their weights are calibrated on the
+others alone, thresholds are cut on all, and the last rows give the figures of the others alone.
 
 {markdown(facts["turns"])}
 
-The rules alone, and simple recipes fitted and cut on the same turns and folds:
+The rules alone, where they were not written from, and simple recipes fitted and cut on the same turns and folds:
 
 {markdown(facts["baselines"])}
 
-Two raters against each other, on the turns that both read (consistency of language models, no human ceiling):
+Two raters against each other, on the turns that both read (consistency, no human ceiling; the figures above are
+against what at least half of the raters gave, so the two are not on one scale):
 
 {markdown(facts["raters"])}
 
@@ -95,8 +103,8 @@ of the words and overlap.
 
 ## Limits
 * Not measurable here, with fewer than ten real turns each: {thin}.
-  What the model knows of them comes from synthetic talk.
-* Trained on demonstrations and on captions of videos, in English; real, longer therapies differ.
+  What the model knows of them comes from synthetic talk, if from anything.
+* Other sessions, settings and languages than the table's differ; real therapies are longer.
 * Short answers of second-language speakers and of people who speak little can look like minimal responses; no corpus
   here says who speaks a second language or a dialect, so the false alarms on them are not known.
 * Captions with swapped or merged speakers mislead it; the flags of a transcript say when to distrust it.

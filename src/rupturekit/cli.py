@@ -11,6 +11,7 @@ import argparse
 import io
 import os
 import secrets
+import shlex
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -303,6 +304,7 @@ def _add_train(commands: Any) -> None:
         metavar="FILE",
         help="groups that the rules were written from: they do not calibrate",
     )
+    parser.add_argument("--version", default="1", metavar="V", help="of the model, for its card")
     parser.add_argument("--folds", type=int, default=3, metavar="K")
     parser.add_argument("--seed", type=int, default=13, metavar="N")
     parser.add_argument(
@@ -325,8 +327,9 @@ def _train(args: argparse.Namespace) -> int:
             rule_groups=args.rule_groups,
             n_folds=args.folds,
             settings=Settings(seed=args.seed),
+            version=args.version,
             ablations=args.ablations,
-            command=" ".join(["rupturekit train", *sys.argv[2:]]),
+            command=shlex.join(["rupturekit", *sys.argv[1:]]),
         )
     except (ValueError, OSError) as error:
         return _complain(str(error), 2)
@@ -354,6 +357,7 @@ def _add_evaluate(commands: Any) -> None:
     )
     parser.add_argument("--against", required=True, type=Path, metavar="DIR", help="folder that annotate wrote")
     parser.add_argument("--draws", type=int, default=500, metavar="N", help="resamples for each interval")
+    _add_reading(parser)
     parser.set_defaults(run=_evaluate)
 
 
@@ -368,13 +372,15 @@ def _evaluate(args: argparse.Namespace) -> int:
     except ImportError as error:
         return _complain(f'evaluating needs {error.name}: pip install "rupturekit[evaluate]"', 2)
     try:
-        coded = [session for table in args.tables for session in read_coded(table)]
+        reading = {"roles": args.roles, "columns": args.columns, "format": args.input_format, "encoding": args.encoding}
+        coded = [session for table in args.tables for session in read_coded(table, **reading)]
         found = load(args.against)
         figures = evaluate(coded, found, args.draws)
     except (ValueError, OSError) as error:
         return _complain(str(error), 2)
-    for table in figures.values():
-        print(markdown(table), end="\n\n")
+    for title, rows in figures.items():
+        if rows:
+            print(f"## {title.capitalize()}\n\n{markdown(rows)}\n")
     missing = {s.transcript.id for s in coded if s.coded} - {s.transcript.id for s in found}
     if missing:
         return _complain(f"{len(missing)} coded sessions were not annotated and are not in these figures", 1)

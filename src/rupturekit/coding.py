@@ -6,13 +6,13 @@ without a marker is "none" where it was read and missing where it was not. `vote
 
 from __future__ import annotations
 
-import csv
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 from os import PathLike
 from pathlib import Path
+from typing import Any
 
 from .annotation import FAMILIES, AnnotatedTranscript, Coded, Marker
 from .codebook import CodebookMarker, load_codebook
@@ -79,56 +79,89 @@ def group_of(session: AnnotatedTranscript) -> str:
     return str(session.transcript.meta.get("group", session.transcript.id))
 
 
-def read_coded(table: str | PathLike[str]) -> list[AnnotatedTranscript]:
+def read_coded(table: str | PathLike[str], **reading: Any) -> list[AnnotatedTranscript]:
     """Read a table of sessions with the label layer beside it (``X.csv`` and ``X.labels.jsonl``).
 
     The table's ``group`` column names the sessions that stay together in every fold and resample (a client's,
     or the twins of one scenario); without it, ``client_id``, else the session itself. It is kept as
     ``meta["group"]``, the table's name as ``meta["corpus"]``. A label line is ``{"session", "turn", "raters",
     "codes": {code: {rater: {"clarity": 1..3, "spans": [[start, end], ...]}}}}``, with ``turn`` the table's own
-    number. A line with no raters says that nobody coded the turn.
+    number. A line with no raters says that nobody coded the turn; one line holds all of a turn's raters.
+
+    Parameters
+    ----------
+    table : path-like
+    **reading
+        ``roles``, ``columns``, ``format`` and ``encoding``, as for `rupturekit.read_all`.
 
     Raises
     ------
     ValueError
-        If there is no label layer or a line of it is not a label; the message names the line.
+        If there is no label layer, a line of it is not a label, or it does not fit the table; the message
+        names the line.
     """
     table = Path(table)
     layer = table.with_suffix("").with_suffix(".labels.jsonl")
     if not layer.is_file():
         raise ValueError(f"{table}: no label layer {layer.name} beside it")
-    book = load_codebook()
-    labels: dict[tuple[str, str], tuple[tuple[str, ...], list[_Given]]] = {}
-    for number, line in enumerate(layer.read_text("utf-8").splitlines(), 1):
+    labels = _labels(layer)
+    sessions = []
+    met: set[tuple[str, str]] = set()
+    for transcript in read_all(table, **reading):
+        told: dict[int, tuple[tuple[str, ...], Sequence[_Given]]] = {}
+        for turn in transcript:
+            for number in turn.source_ids:
+                if (key := (transcript.id, number)) in labels:
+                    line, role, raters, given = labels[key]
+                    told[turn.index] = raters, given
+                    met.add(key)
+                    if role not in (None, turn.role):
+                        raise ValueError(
+                            f"{layer}:{line}: this turn is a {role}'s here and a {turn.role}'s in {table.name}"
+                        )
+                    if any(end > len(turn.text) for g in given for _, end in g.spans):
+                        raise ValueError(f"{layer}:{line}: a span ends after the turn's {len(turn.text)} characters")
+        meta = {"group": transcript.meta.get("client_id") or transcript.id, **transcript.meta, "corpus": table.stem}
+        sessions.append(_annotated(replace(transcript, meta=meta), told))
+    if lost := [labels[key][0] for key in labels if key not in met]:
+        raise ValueError(
+            f"{layer}:{lost[0]}: {table.name} has no such session and turn (nor those of {len(lost) - 1} lines more). "
+            "A label's turn is the number in the table's turn column"
+        )
+    return sessions
+
+
+def _labels(layer: Path) -> dict[tuple[str, str], tuple[Any, ...]]:
+    """Read a label layer: (session, turn) → line, role, raters, codes; without the turns that nobody coded."""
+    by_code = load_codebook().by_code
+    labels: dict[tuple[str, str], tuple[Any, ...]] = {}
+    for number, line in enumerate(layer.read_text("utf-8-sig").split("\n"), 1):
+        if not line.strip():
+            continue
         try:
             raw = json.loads(line)
-            if raw["raters"]:
-                given = [
-                    _Given(
-                        book.by_code(code), rater, said.get("clarity", 2), [(a, b) for a, b in said.get("spans", ())]
-                    )
-                    for code, raters in raw["codes"].items()
-                    for rater, said in raters.items()
-                ]
-                labels[str(raw["session"]), str(raw["turn"])] = tuple(raw["raters"]), given
+            key = str(raw["session"]), str(raw["turn"])
+            raters = tuple(str(rater) for rater in raw["raters"])
+            given = [
+                _Given(
+                    by_code(code), rater, said.get("clarity", 2), [(int(a), int(b)) for a, b in said.get("spans", ())]
+                )
+                for code, by_rater in raw["codes"].items()
+                for rater, said in by_rater.items()
+            ]
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise ValueError(f"{layer}:{number}: not a label line ({type(error).__name__})") from None
-    groups: dict[str, str] = {}
-    with open(table, newline="", encoding="utf-8-sig") as rows:
-        for row in csv.DictReader(rows):
-            id = row.get("session_id") or table.stem
-            groups.setdefault(id, row.get("group") or row.get("client_id") or id)
-    sessions = []
-    for transcript in read_all(table):
-        told = {
-            turn.index: labels[transcript.id, number]
-            for turn in transcript
-            for number in turn.source_ids
-            if (transcript.id, number) in labels
-        }
-        meta = {**transcript.meta, "group": groups.get(transcript.id, transcript.id), "corpus": table.stem}
-        sessions.append(_annotated(replace(transcript, meta=meta), told))
-    return sessions
+        if any(g.clarity not in (1, 2, 3) or any(not 0 <= a < b for a, b in g.spans) for g in given):
+            raise ValueError(f"{layer}:{number}: a clarity is not 1, 2 or 3, or a span is not [start, end]")
+        if raters and not {g.rater for g in given} <= set(raters):
+            raise ValueError(f"{layer}:{number}: a code by somebody who is not among the turn's raters")
+        if key in labels:
+            raise ValueError(
+                f"{layer}:{number}: a second line for the turn of line {labels[key][0]}; one line, all raters"
+            )
+        if raters:
+            labels[key] = number, raw.get("role"), raters, given
+    return labels
 
 
 def read_synthetic(path: str | PathLike[str]) -> Iterator[AnnotatedTranscript]:
@@ -146,7 +179,7 @@ def read_synthetic(path: str | PathLike[str]) -> Iterator[AnnotatedTranscript]:
             for i, (who, text, *rest) in enumerate(item["turns"]):
                 turns.append(Turn(i, who, role[who], text))  # type: ignore[arg-type]
                 told[i] = (
-                    ("A", "B"),
+                    tuple(item["readers"]),
                     [
                         _Given(book.by_code(code), reader, clarity, [(start, end)])
                         for code, clarity, start, end, readers in (rest[0] if rest else [])

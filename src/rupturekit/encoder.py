@@ -90,10 +90,16 @@ def new_encoder(
     else:
         body = _without_pooler(lambda **more: AutoModel.from_pretrained(base, **how, **more))
     longest = getattr(body.config, "max_position_embeddings", recipe.window)
+    if getattr(body, "embeddings", None) and getattr(body.embeddings, "padding_idx", None):
+        longest -= body.embeddings.padding_idx + 1  # RoBERTa and its kin count positions from after the padding
     if recipe.window > longest:
         raise ValueError(f"{base}: reads at most {longest} tokens, and a window holds {recipe.window}")
     if tokenizer.get_vocab_size() > body.get_input_embeddings().num_embeddings:
+        had = body.get_input_embeddings().num_embeddings
         body.resize_token_embeddings(tokenizer.get_vocab_size())
+        # the new rows would all be the mean of the old ones, and frozen: roles must be told apart
+        rows = body.get_input_embeddings().weight.data
+        rows[had:] = rows[:had].mean(0) + rows[:had].std(0) * torch.randn(len(rows) - had, rows.shape[1])
     model = Encoder(body, body.config.hidden_size, features=features)
     if model_folder(base):
         from safetensors.torch import load_file
@@ -136,6 +142,10 @@ def read_base(base: str | Path, recipe: Recipe) -> tuple[Any, Recipe]:
         tokenizer = Tokenizer.from_file(str(Path(base) / "tokenizer.json"))
         kept = json.loads((Path(base) / "config.json").read_text("utf-8"))["recipe"]
         return tokenizer, replace(recipe, **{name: kept[name] for name in TOKENS})
+    if (Path(base) / "model.onnx").is_file():
+        raise ValueError(
+            f"{base}: a model folder without model.safetensors; the wheel leaves it out, the repository has it"
+        )
     theirs = AutoTokenizer.from_pretrained(base)
     names = [f"[unused{i}]" for i in (1, 2, 3)]
     if not set(names) <= set(theirs.get_vocab()):

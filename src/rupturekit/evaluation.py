@@ -142,7 +142,7 @@ def resampled(group: np.ndarray, figure: Callable[[np.ndarray], float], draws: i
     rows = [np.flatnonzero(where == g) for g in range(where.max() + 1)]
     rng = np.random.default_rng(seed)
     values = [figure(np.concatenate([rows[g] for g in rng.integers(0, len(rows), len(rows))])) for _ in range(draws)]
-    known = [v for v in values if not np.isnan(v)]
+    known = [v for v in values if not np.isnan(v)] if len(rows) > 1 else []  # one client says nothing of others
     low, high = np.percentile(known, [2.5, 97.5]) if known else (np.nan, np.nan)
     return figure(np.arange(len(group))), float(low), float(high)
 
@@ -176,7 +176,7 @@ def icc(table: np.ndarray) -> float:
 def best_threshold(gold: np.ndarray, probability: np.ndarray) -> float:
     """Return the probability at or above which marking gives the highest F1; 1 where nothing is gold.
 
-    The middle of the two neighbouring probabilities, so that a small change of a score changes nothing.
+    Where several cut-offs are about as good, their median: it moves less from one set of sessions to the next.
     """
     if not gold.any():
         return 1.0
@@ -274,17 +274,19 @@ class Session:
 def join(coded: Iterable[AnnotatedTranscript], found: Iterable[AnnotatedTranscript]) -> list[Session]:
     """Set coded sessions beside their annotations: by id, and turn by turn.
 
-    Turns are joined by the input's own numbers (``source_ids``) where both sides have them, else by place.
+    Turns are joined by the input's own numbers (``source_ids``) where both sides have them, else by place. Where
+    several coded turns were merged into one, each is set beside it.
     Coded sessions that were not annotated are left out, as are annotated ones that were not coded.
 
     Raises
     ------
     ValueError
-        If the turns of a session cannot be joined.
+        If two sessions have one id, the turns of a session cannot be joined, or a turn is the client's on one
+        side and the therapist's on the other.
     """
-    by_id = {f.transcript.id: f for f in found}
+    by_id = _by_id(found, "annotated")
     pairs = []
-    for c in coded:
+    for c in _by_id(coded, "coded").values():
         if (f := by_id.get(c.transcript.id)) is None:
             continue
         told = votes(c)
@@ -297,8 +299,23 @@ def join(coded: Iterable[AnnotatedTranscript], found: Iterable[AnnotatedTranscri
                     "annotated, and they bear no common numbers; annotate the table that was coded"
                 )
             place = {t: t for t in told}
+        for t, there in place.items():
+            if c.transcript[t].role != f.transcript[there].role:  # type: ignore[index]
+                raise ValueError(
+                    f"session {c.transcript.id}, turn {there}: the {c.transcript[t].role}'s where it was coded and the "
+                    f"{f.transcript[there].role}'s where it was annotated; read both with the same --roles"  # type: ignore[index]
+                )
         pairs.append(Session(c, f, told, place))  # type: ignore[arg-type]
     return pairs
+
+
+def _by_id(sessions: Iterable[AnnotatedTranscript], what: str) -> dict[str, AnnotatedTranscript]:
+    out: dict[str, AnnotatedTranscript] = {}
+    for s in sessions:
+        if s.transcript.id in out:
+            raise ValueError(f"two {what} sessions are called {s.transcript.id}: evaluate one table at a time")
+        out[s.transcript.id] = s
+    return out
 
 
 @dataclass(frozen=True)
@@ -335,8 +352,9 @@ def turns_of(sessions: Sequence[Session], name: str) -> Turns:
                         s.corpus,
                     )
                 )
-    gold, p, marked, group, session, turn, agreed, n, corpus = (np.array(c) for c in zip(*rows))
-    return Turns(Judged(gold, p, marked, group), session, turn, agreed, n, corpus)
+    kinds: tuple[Any, ...] = (bool, float, bool, str, int, int, bool, int, str)  # told, for there may be no rows
+    columns = [np.array([row[i] for row in rows], kind) for i, kind in enumerate(kinds)]
+    return Turns(Judged(*columns[:4]), *columns[4:])
 
 
 def evaluate(
@@ -381,7 +399,10 @@ def evaluate(
     """
     sessions = join(coded, found)
     if not sessions:
-        raise ValueError("none of the coded sessions was annotated: their ids have nothing in common")
+        raise ValueError(
+            "none of the coded sessions was annotated: their ids have nothing in common "
+            "(outputs made with --no-text have hashes for ids)"
+        )
     return {
         "turns": [row for name in ORDER for row in turn_figures(turns_of(sessions, name), name, draws)],
         "raters": rater_figures(sessions, draws),
@@ -398,7 +419,8 @@ def parts(turns: Turns) -> dict[str, np.ndarray]:
         found = {"two raters or more": two} if not two.all() else found
         found["where all raters agree"] = two & turns.agreed
     corpora = sorted(set(turns.corpus))
-    return found | ({str(c): turns.corpus == c for c in corpora} if len(corpora) > 1 else {})
+    found |= {str(c): turns.corpus == c for c in corpora} if len(corpora) > 1 else {}
+    return {part: where for part, where in found.items() if where.any()}
 
 
 def turn_figures(turns: Turns, name: str, draws: int) -> list[dict[str, Any]]:
@@ -431,6 +453,8 @@ def session_figures(sessions: Sequence[Session], draws: int) -> list[dict[str, A
     """Return ICC(A,1) of the sessions' rupture turns and of their rate per 100, and false alarms."""
     turns = turns_of(sessions, "rupture")
     j = turns.judged
+    if not len(j.gold):
+        return []
     each = [turns.session == i for i in range(len(sessions)) if (turns.session == i).any()]
     counts = np.array([(j.gold[own].sum(), j.marked[own].sum(), own.sum()) for own in each], float)
     group = np.array([j.group[own][0] for own in each])
@@ -447,7 +471,7 @@ def session_figures(sessions: Sequence[Session], draws: int) -> list[dict[str, A
          "value": resampled(group, lambda rows: icc(counts[rows, :2]), draws)},
         {"figure": "rupture turns per 100 client turns, ICC(A,1)", "n": len(counts),
          "value": resampled(group, lambda rows: icc(100 * counts[rows, :2] / counts[rows, 2:]), draws)},
-        {"figure": "marked per 100 client turns where no rater coded a rupture", "n": int(quiet.sum()),
+        {"figure": "marked per 100 client turns in sessions where no rater coded a rupture", "n": int(quiet.sum()),
          "value": resampled(j.group, alarms, draws)},
     ]  # fmt: skip
 
@@ -480,6 +504,8 @@ def marker_figures(sessions: Sequence[Session], draws: int) -> list[dict[str, An
             right, group = (np.array(c) for c in zip(*chosen))
             value = _mean(right, group, draws)
             rows.append({"figure": f"right marker, given the right family, {what}", "n": len(chosen), "value": value})
+        if not cells:
+            continue
         hit, n_gold, n_names, group = (np.array(c) for c in zip(*cells))
 
         def micro(rows: np.ndarray, hit: np.ndarray = hit, n: np.ndarray = n_gold + n_names) -> float:
@@ -510,7 +536,7 @@ def _span_figures(sessions: Sequence[Session], family: str, draws: int) -> list[
             theirs += [(span_f1(text, a, b), s.group) for a, b in combinations(by_rater, 2)]
             found = [(m.start, m.end) for m in s.found.markers_of(s.place[t]) if m.family == family]
             if found and told.share(family) >= GOLD and s.found.transcript[s.place[t]].text == text:
-                each = [(span_f1(text, found, told), span_f1(text, [(0, len(text))], told)) for told in by_rater]
+                each = [(span_f1(text, found, own), span_f1(text, [(0, len(text))], own)) for own in by_rater]
                 ours.append((*np.mean(each, axis=0), s.group))
     rows = []
     if ours:
@@ -548,17 +574,19 @@ def markdown(rows: Sequence[Mapping[str, Any]]) -> str:
 
 def _shown(value: Any) -> str:
     if isinstance(value, tuple):
-        return "" if np.isnan(value[0]) else f"{value[0]:.2f} ({value[1]:.2f}–{value[2]:.2f})"
+        if np.isnan(value[0]):
+            return ""
+        return f"{value[0]:.2f}" + ("" if np.isnan(value[1]) else f" ({value[1]:.2f}–{value[2]:.2f})")
     return "" if value is None else str(value)
 
 
 def reliability(sessions: Sequence[Session], bins: int = 10) -> list[dict[str, Any]]:
     """Return, for each client score and equal bin of probability, the turns, their mean probability and gold share."""
+    judged = {name: turns_of(sessions, name).judged for name in ("withdrawal", "confrontation", "rupture")}
     rows = []
     for b in range(bins):
         row: dict[str, Any] = {"probability": f"{b / bins:.1f}–{(b + 1) / bins:.1f}"}
-        for name in ("withdrawal", "confrontation", "rupture"):
-            j = turns_of(sessions, name).judged
+        for name, j in judged.items():
             here = np.minimum((j.probability * bins).astype(int), bins - 1) == b
             mean, gold = (f"{x[here].mean():.2f}" if here.any() else "" for x in (j.probability, j.gold))
             row |= {f"{name}: turns": int(here.sum()), f"{name}: mean": mean, f"{name}: gold": gold}
@@ -594,7 +622,7 @@ def look_alikes(sessions: Sequence[Session]) -> list[dict[str, Any]]:
     none = np.array([sessions[i].votes[t].share("rupture") == 0 for i, t in zip(turns.session, turns.turn)])
     script = [s.coded.transcript for s in sessions]
     pairs = [(script[i][t].text, script[i][t - 1].text if t else "") for i, t in zip(turns.session, turns.turn)]
-    rows = []
+    rows: list[dict[str, Any]] = []
     for kind, looks in {"all": lambda text, before: True, **_LOOKS}.items():
         here = none & np.array([looks(*pair) for pair in pairs], bool)
         n, marked = int(here.sum()), int(turns.judged.marked[here].sum())

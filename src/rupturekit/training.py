@@ -198,7 +198,7 @@ class Settings:
     epochs: int = 2
     lr: float = 5e-5
     head_lr: float = 5e-4
-    synthetic_epochs: int = 3
+    synthetic_epochs: int = 2
     synthetic_lr: float = 1e-4
     synthetic_head_lr: float = 1e-3
     batch: int = 4
@@ -207,7 +207,7 @@ class Settings:
     soft: bool = True
     features: bool = True
     marker_weight: float = 0.5
-    token_weight: float = 0.3
+    token_weight: float = 0.1
     recipe: Recipe = field(default_factory=Recipe)
 
 
@@ -364,7 +364,7 @@ def train(
     synthetic: Sequence[str | Path] = (),
     rule_groups: str | Path | None = None,
     n_folds: int = 3,
-    name: str = "withdrawal-en",
+    version: str = "1",
     settings: Settings | None = None,
     draws: int = 500,
     ablations: bool = False,
@@ -387,6 +387,8 @@ def train(
         Synthetic sessions, for training only.
     rule_groups : path-like, optional
         List of the groups that the rules were written from; they do not calibrate.
+    version : str
+        Goes into the configuration and the card; the model's name is that of its folder.
     draws : int
         Resamples for each interval.
     ablations : bool
@@ -403,6 +405,8 @@ def train(
     started = time.time()
     settings = settings or Settings()
     sessions = [s for table in tables for s in read_coded(table)]
+    if n_folds < 2:
+        raise ValueError(f"{n_folds} folds: give two at least, so that something is held out")
     if len({group_of(s) for s in sessions}) < n_folds:
         raise ValueError(f"{n_folds} folds need as many groups of coded sessions; give more sessions or fewer folds")
     written = [s for path in synthetic for s in read_synthetic(path)]
@@ -413,8 +417,11 @@ def train(
     held = hold(sessions, cross_validate(sessions, base, tokenizer, settings, fold, start), rule_groups)
     print("training on all sessions", flush=True)
     model = fit(lessons(sessions, settings.soft), base, tokenizer, settings, start=start)
-    facts = measure(held, fold, draws)
-    facts |= {
+    config: dict[str, Any] = {"name": Path(out).name, "version": version, "base": name_of(base), "language": "en"}
+    config |= {**configuration(calibrate(held)), "recipe": asdict(settings.recipe)}
+    config |= {"encoder": model.base.config.to_dict()}
+    write_model(Path(out), model, tokenizer, config)
+    facts = measure(held, fold, draws) | {
         "data": _data_facts(sessions), "folds": n_folds, "groups": len({group_of(s) for s in sessions}),
         "command": command, "seed": settings.seed, "torch": torch.__version__, "minutes": (time.time() - started) / 60,
         "synthetic": (len(written), sum(len(s.transcript) for s in written)),
@@ -422,9 +429,7 @@ def train(
             name: sum(v.share(name) >= GOLD for s in sessions for v in votes(s).values()) for name in MARKERS
         },
     }  # fmt: skip
-    config = {"name": name, "version": "2", "base": name_of(base), "language": "en", **configuration(calibrate(held))}
-    config |= {"recipe": asdict(settings.recipe), "encoder": model.base.config.to_dict()}
-    write_model(Path(out), model, tokenizer, config, facts)
+    write_card(Path(out), config, facts)
     if ablations:
         alone = replace(settings.recipe, window=settings.recipe.piece + 4, before=0, after=0)
         variants = {
@@ -452,8 +457,8 @@ def _ablation_row(label: str, facts: Mapping[str, Any]) -> dict[str, Any]:
     return row
 
 
-def write_model(out: Path, model: Encoder, tokenizer: Any, config: Mapping[str, Any], facts: dict[str, Any]) -> None:
-    """Write weights (for onnxruntime, and float16 to train on from), tokenizer, configuration and card."""
+def write_model(out: Path, model: Encoder, tokenizer: Any, config: Mapping[str, Any]) -> None:
+    """Write weights (for onnxruntime, and float16 to train on from), tokenizer and configuration."""
     from safetensors.torch import save_file
 
     out.mkdir(parents=True, exist_ok=True)
@@ -464,4 +469,3 @@ def write_model(out: Path, model: Encoder, tokenizer: Any, config: Mapping[str, 
     )
     tokenizer.save(str(out / "tokenizer.json"))
     (out / "config.json").write_text(json.dumps(config, indent=1) + "\n", "utf-8")
-    write_card(out, config, facts)

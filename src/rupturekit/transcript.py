@@ -61,7 +61,7 @@ class Transcript:
         ISO 639-1 code.
     meta : mapping
         Facts that serialise to JSON. Keys in use: ``path``, ``format``, ``encoding``,
-        ``client_id``, ``session_number``, ``date``, ``role_source`` (``labels``, ``given``,
+        ``client_id``, ``group``, ``session_number``, ``date``, ``role_source`` (``labels``, ``given``,
         ``inferred``), ``role_confidence`` (0 to 1), ``flags`` (list of session flags),
         ``numbered`` (the input numbered its own turns).
 

@@ -55,8 +55,8 @@ def read_sessions(
     columns : mapping, optional
         For tables and JSON, which column holds which field, as
         ``{"text": "what_was_said", "speaker": "who"}``. Fields are ``text``, ``speaker``, ``start``,
-        ``end``, ``turn``, ``session``, ``client_id``, ``session_number`` and ``date``; those not given
-        are found by the names people use. Other formats have no columns and ignore it.
+        ``end``, ``turn``, ``session``, ``client_id``, ``group``, ``session_number`` and ``date``; those
+        not given are found by the names people use. Other formats have no columns and ignore it.
     encoding : str, optional
         For formats made of text; else guessed.
 

@@ -11,7 +11,7 @@ from rupturekit.readers.records import find_fields, sessions
 
 # Keys under which people keep the utterances of a session.
 _LISTS = ("utterances", "turns", "segments", "transcript", "dialogue", "messages", "data", "results")
-_SESSION_FIELDS = ("session", "client_id", "session_number", "date")
+_SESSION_FIELDS = ("session", "client_id", "group", "session_number", "date")
 _TODO = "Export it again; formats that are read: WhisperX, AWS Transcribe, a list of utterances"
 
 Record = tuple[int, Mapping[str, Any]]

@@ -36,12 +36,13 @@ NAMES: Mapping[str, tuple[str, ...]] = {
         *("file", "filename", "file_name"),
     ),
     "client_id": ("client_id", "patient_id"),
+    "group": ("group",),
     "session_number": ("session_number", "session_no", "session_nr"),
     "date": ("date", "session_date"),
 }
 # What a user may name in ``columns``; a role is found only by itself.
 FIELDS = tuple(name for name in NAMES if name != "role")
-_META = ("client_id", "session_number", "date")
+_META = ("client_id", "group", "session_number", "date")
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
 _NO_WORD = re.compile(r"[\W_]+")
 
