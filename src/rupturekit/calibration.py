@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from . import evaluation
-from .annotation import FAMILIES, SCORES, AnnotatedTranscript
+from .annotation import CLIENT_FAMILIES, FAMILIES, SCORES, AnnotatedTranscript
 from .classifier import FEATURES, Predicted, Readout, best_span
 from .codebook import load_codebook
 from .coding import FAMILY_OF, GOLD, MARKERS, Votes, group_of, votes
@@ -77,7 +77,7 @@ def calibrate(held: Held) -> dict[str, Any]:
     told = [votes(s) for s in held.sessions]
     calibration, thresholds = {}, {}
     for name in SCORES:
-        families = [FAMILIES.index(f) for f in (("confrontation", "withdrawal") if name == "rupture" else (name,))]
+        families = _families(name)
         column = len(FAMILIES) if name == "rupture" else families[0]
         rows = [
             (
@@ -104,8 +104,13 @@ def calibrate(held: Held) -> dict[str, Any]:
     return {
         "calibration": calibration,
         "thresholds": {**_marker_thresholds(held, told, calibration), **thresholds},
-        "span_drops": _span_drops(held),
+        "span_drops": _span_drops(held, told),
     }
+
+
+def _families(name: str) -> list[int]:
+    # the columns of a score's families among those of the rules and the network
+    return [FAMILIES.index(family) for family in (CLIENT_FAMILIES if name == "rupture" else (name,))]
 
 
 def _platt(logit: np.ndarray, rule: np.ndarray, gold: np.ndarray) -> tuple[float, float, float]:
@@ -128,15 +133,8 @@ def _marker_thresholds(
     held: Held, told: Sequence[Mapping[int, Votes]], calibration: Mapping[str, tuple[float, float, float]]
 ) -> dict[str, float]:
     # one probability for all markers, from which one is written beside the likeliest: best micro-F1 given the family
-    readout = Readout(
-        {
-            "markers": MARKERS,
-            "calibration": calibration,
-            "thresholds": {},
-            "span_drops": dict.fromkeys(FAMILIES, 2.0),
-            "codebook": load_codebook().name,
-        }
-    )
+    fitted = {"calibration": calibration, "thresholds": {}, "span_drops": dict.fromkeys(FAMILIES, 0.0)}
+    readout = Readout(configuration(fitted))  # its spans are not looked at
     gold, share = [], []
     for i, s in enumerate(held.sessions):
         output = readout.output(s.transcript, *held.predicted[i])
@@ -158,20 +156,20 @@ def _marker_thresholds(
     return dict.fromkeys(MARKERS, round(float(max(np.arange(0.1, 0.96, 0.05), key=micro)), 2))
 
 
-def _span_drops(held: Held) -> dict[str, float]:
+def _span_drops(held: Held, told: Sequence[Mapping[int, Votes]]) -> dict[str, float]:
     # chosen on longer turns, where it matters
     found: dict[str, dict[float, list[float]]] = {f: {d: [] for d in DROPS} for f in FAMILIES}
-    for s, (_, evidence) in zip(held.sessions, held.predicted):
-        for t, v in votes(s).items():
+    for s, (_, evidence), given in zip(held.sessions, held.predicted, told):
+        for t, v in given.items():
             text = s.transcript[t].text
             for f, family in enumerate(FAMILIES):
                 if v.share(family) < GOLD or len(text.split()) <= LONG_TURN:
                     continue
-                told = [[(m.start, m.end) for m in said if m.family == family] for said in v.given.values()]
+                by_rater = [[(m.start, m.end) for m in said if m.family == family] for said in v.given.values()]
                 tokens = [(a, b, float(r[f])) for a, b, r in evidence[t]]
                 for d in DROPS:
                     span = [best_span(text, tokens, d)]
-                    found[family][d] += [evaluation.span_f1(text, span, spans) for spans in told if spans]
+                    found[family][d] += [evaluation.span_f1(text, span, spans) for spans in by_rater if spans]
     return {family: max(by, key=lambda d: float(np.mean(by[d] or [0]))) for family, by in found.items()}
 
 
@@ -229,7 +227,7 @@ def baseline_figures(
         gold = turns.judged.gold[where]
         if not gold.any():
             continue
-        families = [FAMILIES.index(f) for f in (("confrontation", "withdrawal") if name == "rupture" else (name,))]
+        families = _families(name)
         at = list(zip(turns.session[where], turns.turn[where]))
         script = [s.coded.transcript for s in sessions]
         texts = [script[i][t].text for i, t in at]
