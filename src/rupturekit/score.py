@@ -204,11 +204,16 @@ def present(markers: Iterable[Marker]) -> dict[str, set[int]]:
     return turns
 
 
-def segments(transcript: Transcript) -> dict[int, list[int]]:
+def is_timed(transcript: Transcript) -> bool:
+    """Tell whether enough turns have a start to cut the session by time."""
+    return sum(turn.start_s is not None for turn in transcript) * 2 >= len(transcript)
+
+
+def segments(transcript: Transcript, seconds: float = SEGMENT_S) -> dict[int, list[int]]:
     """Cut a session into segments of five minutes or, where times are missing, of twenty turns.
 
-    Times are used when at least half of the turns have a start. A turn without one, or one that starts
-    before the turn above it, belongs to the segment of the turn above it. Segment 0 begins at the first
+    Another length cuts proportionally. Times are used when `is_timed`. A turn without one, or one that starts before
+    the turn above it, belongs to the segment of the turn above it. Segment 0 begins at the first
     start, because a recorder may give the hour of the day; a segment without a turn is left out.
 
     Examples
@@ -220,14 +225,15 @@ def segments(transcript: Transcript) -> dict[int, list[int]]:
     {0: [0, 1, 2], 1: [3]}
     """
     known = [turn.start_s for turn in transcript if turn.start_s is not None]
-    timed = len(known) * 2 >= len(transcript)
+    timed = is_timed(transcript)
+    at_once = max(1, round(SEGMENT_TURNS * seconds / SEGMENT_S))
     cut: dict[int, list[int]] = {}
     number = 0
     for turn in transcript:
         if not timed:
-            number = turn.index // SEGMENT_TURNS
+            number = turn.index // at_once
         elif turn.start_s is not None:
-            number = max(number, int((turn.start_s - known[0]) // SEGMENT_S))
+            number = max(number, int((turn.start_s - known[0]) // seconds))
         cut.setdefault(number, []).append(turn.index)
     return cut
 

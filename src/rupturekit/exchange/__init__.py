@@ -1,0 +1,218 @@
+"""Codings out to the tools in which people code, and back in; one module for each tool.
+
+A module has two functions. ``write(sessions, folder, codebook, originals)`` fills an empty folder.
+``read(path, sessions, codebook)`` yields what stands in one returned file: markers whose source is ``rule``,
+``model``, ``coder:<name>`` with the name that the tool knows, or ``coder:`` where the file names nobody.
+Whose they are is decided here, once for all tools.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from importlib import import_module
+from os import PathLike
+from pathlib import Path
+from types import ModuleType
+
+from rupturekit.annotation import FAMILIES, AnnotatedTranscript, Coded, Marker
+from rupturekit.codebook import Codebook, load_codebook
+from rupturekit.readers.raw import ReadError
+from rupturekit.transcript import Transcript
+
+__all__ = ["FORMATS", "export", "import_codes"]
+
+# Which module knows a tool's format.
+FORMATS: Mapping[str, str] = {
+    "eaf": "elan",
+    "textgrid": "praat",
+    "label-studio": "label_studio",
+    "inception": "inception",
+    "refi-qda": "refi_qda",
+    "prodigy": "prodigy",
+    "convokit": "convokit",
+    "docbin": "docbin",
+}
+
+
+def _module(format: str) -> ModuleType:
+    if format not in FORMATS:
+        raise ValueError(f"format {format!r}: give one of {', '.join(FORMATS)}")
+    return import_module(f"rupturekit.exchange.{FORMATS[format]}")
+
+
+def export(
+    sessions: Iterable[AnnotatedTranscript],
+    format: str,
+    out: str | PathLike[str],
+    *,
+    originals: Mapping[str, Path] | None = None,
+    codebook: Codebook | None = None,
+) -> list[Path]:
+    """Write sessions with their markers for another tool.
+
+    Parameters
+    ----------
+    sessions : iterable of AnnotatedTranscript
+        They are gone through once.
+    format : str
+        One of `FORMATS`.
+    out : path-like
+        Folder to make; it must not exist, or be empty.
+    originals : mapping, optional
+        Session id → the file that it was read from, where the format can write into a copy of it.
+    codebook : Codebook, optional
+        The names and codes that coders see; the shipped one by default.
+
+    Returns
+    -------
+    list of Path
+        The files written, sorted. Nothing is written if a session cannot be.
+
+    Raises
+    ------
+    ValueError
+        If the format is not known, a session has no words, or two have one id.
+    FileExistsError
+        If ``out`` has something in it.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from rupturekit import Turn
+    >>> session = Transcript("s1", (Turn(0, "C", "client", "I guess."),))
+    >>> found = AnnotatedTranscript(session, (Marker(0, 0, 7, "withdrawal", "minimal_response", 0.8),))
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     [path.name for path in export([found], "label-studio", Path(folder, "out"))]
+    ['config.xml', 'tasks.json']
+    """
+    module = _module(format)
+    out = Path(out)
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise FileExistsError(f"{out} exists and is not an empty folder; give another")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    parts = Path(tempfile.mkdtemp(prefix=".rupturekit-", dir=out.parent))
+    try:
+        module.write(_checked(sessions), parts, codebook or load_codebook(), originals or {})
+        if out.exists():
+            out.rmdir()
+        parts.rename(out)
+    finally:
+        shutil.rmtree(parts, ignore_errors=True)
+    out.chmod(0o755)
+    return sorted(path for path in out.rglob("*") if path.is_file())
+
+
+def _checked(sessions: Iterable[AnnotatedTranscript]) -> Iterable[AnnotatedTranscript]:
+    met: set[str] = set()
+    for session in sessions:
+        id = session.transcript.id
+        if session.transcript.meta.get("text_withheld"):
+            raise ValueError(f"session {id} has no words (--no-text); a tool for coding needs them")
+        if id in met:
+            raise ValueError(f"two sessions are called {id}; tools for coding tell them apart by that")
+        met.add(id)
+        yield session
+
+
+def import_codes(
+    path: str | PathLike[str],
+    format: str,
+    sessions: Iterable[Transcript],
+    *,
+    coder: str | None = None,
+    coders: Mapping[str, str] | None = None,
+    codebook: Codebook | None = None,
+) -> list[AnnotatedTranscript]:
+    """Read what people coded in another tool, as codings of the sessions that were written for it.
+
+    Parameters
+    ----------
+    path : path-like
+        A file that came back.
+    format : str
+        One of `FORMATS`.
+    sessions : iterable of Transcript
+        The transcripts that were coded. The words in the file must be theirs still.
+    coder : str, optional
+        Who did the coding: theirs is then what the machine marked and they left standing, and what the file
+        gives to nobody. Without it only markers of coders whom the file names are read.
+    coders : mapping, optional
+        The tool's name of a coder → their id here.
+    codebook : Codebook, optional
+        Whose codes were used; the shipped one by default.
+
+    Returns
+    -------
+    list of AnnotatedTranscript
+        A coding for each session in the file: markers with source ``coder:<id>``, and in ``coded`` what each coder
+        went through (the whole session, unless the file says otherwise).
+
+    Raises
+    ------
+    ReadError
+        If the file is not of that format, its words were edited, it has a code that the codebook lacks, or
+        there is nobody whose codes it holds. Nothing of the file is taken then.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from rupturekit import Turn
+    >>> session = Transcript("s1", (Turn(0, "C", "client", "I guess."),))
+    >>> given = Marker(0, 0, 7, "withdrawal", "minimal_response", clarity=2, source="coder:AB")
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     paths = export([AnnotatedTranscript(session, (given,))], "label-studio", Path(folder, "out"))
+    ...     (coding,) = import_codes(paths[1], "label-studio", [session])
+    >>> coding.markers == (given,)
+    True
+    """
+    module = _module(format)
+    path = Path(path)
+    by_id = {transcript.id: transcript for transcript in sessions}
+    try:
+        returned: Sequence[AnnotatedTranscript] = list(module.read(path, by_id, codebook or load_codebook()))
+    except OSError as error:
+        raise ReadError(
+            f"{path}: the file cannot be opened ({error.strerror}). Check its name and permissions"
+        ) from None
+    whose = _Whose(coder, coders or {})
+    found = [coding for session in returned if (coding := whose(session)).coded]
+    if not found:
+        raise ReadError(
+            f"{path}: no coder is named in it. Give the coder's id, if what stands in it is one coder's work"
+        )
+    return found
+
+
+class _Whose:
+    """Gives every marker to the coder whose it is, and says what each of them went through."""
+
+    def __init__(self, coder: str | None, coders: Mapping[str, str]) -> None:
+        self._coder = coder
+        self._coders = coders
+
+    def _source(self, source: str) -> str | None:
+        kind, _, name = source.partition(":")
+        if kind == "coder" and name:
+            return f"coder:{self._coders.get(name, name)}"
+        return f"coder:{self._coder}" if self._coder else None
+
+    def __call__(self, session: AnnotatedTranscript) -> AnnotatedTranscript:
+        markers: set[Marker] = set()
+        for m in session.markers:
+            if (source := self._source(m.source)) is not None:
+                markers.add(m if source == m.source else replace(m, source=source, score=None, rule_id=None))
+        coded = {replace(c, source=source) for c in session.coded if (source := self._source(c.source)) is not None}
+        said = {c.source for c in coded}
+        others = {m.source for m in markers} | ({f"coder:{self._coder}"} if self._coder and not said else set())
+        last = len(session.transcript) - 1
+        coded |= {Coded(source, family, 0, last) for source in others - said for family in FAMILIES}
+        order = sorted(coded, key=lambda c: (c.source, c.first, FAMILIES.index(c.family), c.last))
+        return AnnotatedTranscript(session.transcript, tuple(sorted(markers, key=_order)), coded=tuple(order))
+
+
+def _order(m: Marker) -> tuple[object, ...]:
+    # the fields that may be None do not compare with each other
+    return m.turn, m.start, m.end, m.family, m.marker, m.source, m.clarity or 0, m.note or ""
