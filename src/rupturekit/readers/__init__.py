@@ -26,6 +26,9 @@ FORMATS: Mapping[str, str] = {
     "xlsx": "table",
     "json": "json_",
     "jsonl": "json_",
+    "eaf": "elan",
+    "textgrid": "praat",
+    "cha": "chat",
 }
 _ZIPPED = ("docx", "xlsx")
 
@@ -135,6 +138,8 @@ def _sniff_zip(source: Source) -> str | None:
 
 
 _JSON_START = re.compile(r'\s*(?:\{\s*["}]|\[\s*[\[{\]])')
+_TEXTGRID = re.compile(r'\s*File type = "ooTextFile[^"]*"\s*\n\s*(?:Object class = )?"TextGrid"')
+_CHAT = re.compile(r"^@(?:UTF8|Begin)[ \t]*$", re.MULTILINE)
 _CUE = re.compile(r"^[ \t]*(?:\d+:)?\d+:\d\d[.,]\d+[ \t]*-->", re.MULTILINE)
 
 
@@ -144,6 +149,12 @@ def _sniff(source: Source) -> str:
     top = text[:4000]
     if top.lstrip().startswith("WEBVTT"):
         return "vtt"
+    if "<ANNOTATION_DOCUMENT" in top:
+        return "eaf"
+    if _TEXTGRID.match(top):
+        return "textgrid"
+    if _CHAT.search(top):
+        return "cha"
     if _CUE.search(top):
         return "vtt" if suffix == "vtt" else "srt"
     if _JSON_START.match(top):
