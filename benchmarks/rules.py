@@ -16,7 +16,7 @@ import numpy as np
 
 from rupturekit.annotation import FAMILIES
 from rupturekit.codebook import load_codebook
-from rupturekit.coding import GOLD, read_coded, votes
+from rupturekit.coding import read_coded, votes
 from rupturekit.evaluation import Judged, f1, interval, precision, recall
 from rupturekit.rules import RuleDetector
 from rupturekit.score import ROLE_OF
@@ -49,12 +49,12 @@ def main() -> None:
         for m in detector(s.transcript):
             if m.turn in told:
                 found[m.turn] |= {m.family, m.marker}
-                fired[m.rule_id].append(told[m.turn].share(m.family) >= GOLD)
+                fired[m.rule_id].append(told[m.turn].is_gold(m.family))
         for t, v in told.items():
             for name in (*FAMILIES, *(m for m in markers if m != "therapist_defensive")):
                 speaker = ROLE_OF[name] if name in FAMILIES else book[name].speaker
                 if s.transcript[t].role == speaker:
-                    columns[name].append((v.share(name) >= GOLD, name in found[t], s.transcript.meta["group"]))
+                    columns[name].append((v.is_gold(name), name in found[t], s.transcript.meta["group"]))
     groups = {s.transcript.meta["group"] for s in sessions}
     print(f"{len(sessions)} sessions, {len(groups)} groups; {len(detector.rules)} rules\n")
     print("| | rules | gold | fired | precision | recall | F1 |\n|---|---|---|---|---|---|---|")

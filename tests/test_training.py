@@ -79,7 +79,7 @@ def test_votes_and_clarity_make_a_soft_target():
         Marker(0, 0, 4, "confrontation", "complaint_progress", clarity=1, source="coder:A"),
         Marker(0, 0, 9, "confrontation", "rejects_intervention", clarity=3, source="coder:A"),
     )
-    half = Votes(("coder:A", "coder:B"), {"coder:A": given})
+    half = Votes(dict.fromkeys(FAMILIES, ("coder:A", "coder:B")), {"coder:A": given})
     target = targets_of(half)
     assert target.families[FAMILIES.index("confrontation")] == 0.5
     assert target.markers[MARKERS.index("complaint_progress")] == pytest.approx(0.375)

@@ -17,7 +17,7 @@ from . import evaluation
 from .annotation import CLIENT_FAMILIES, FAMILIES, SCORES, AnnotatedTranscript
 from .classifier import FEATURES, Predicted, Readout, best_span
 from .codebook import load_codebook
-from .coding import FAMILY_OF, GOLD, MARKERS, Votes, group_of, votes
+from .coding import FAMILY_OF, MARKERS, Votes, group_of, votes
 from .evaluation import Judged
 from .pipeline import Annotator
 from .rules import RuleDetector, answering
@@ -26,6 +26,8 @@ from .transcript import Transcript
 
 LONG_TURN = 20
 """Words above which a span is more than the turn."""
+FEWEST = 10
+"""Turns with a family, or spans, below which what a model was calibrated to before is kept."""
 DROPS = (1.0, 1.5, 2.0, 2.5, 3.0, 4.0)
 """How far below a turn's highest token a span may go: the choices."""
 
@@ -62,11 +64,18 @@ def hold(
     return Held(sessions, predicted, rules, np.array([group_of(s) not in seen for s in sessions]))
 
 
-def calibrate(held: Held) -> dict[str, Any]:
+def calibrate(held: Held, kept: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """Fit calibration, thresholds and span cut-offs on what was predicted of held-out sessions.
 
     Only turns that two raters or more coded take part, where there are such; only sessions that the rules were
     not written from tell what a rule's weight is worth.
+
+    Parameters
+    ----------
+    held : Held
+    kept : mapping, optional
+        The configuration of the model that was trained on from: what it says of a score stands where fewer than
+        `FEWEST` turns have it, and without it such a score is fitted on those, or refused where nobody coded any.
 
     Returns
     -------
@@ -81,16 +90,21 @@ def calibrate(held: Held) -> dict[str, Any]:
         column = len(FAMILIES) if name == "rupture" else families[0]
         rows = [
             (
-                len(v.raters),
+                len(v.raters_of(name)),
                 held.predicted[i][0][t, column],
                 held.rules[i][t, families].max(),
-                v.share(name) >= GOLD,
+                v.is_gold(name),
                 held.unseen[i],
             )
             for i, s in enumerate(held.sessions)
             for t, v in told[i].items()
-            if s.transcript[t].role == ROLE_OF[name]
+            if s.transcript[t].role == ROLE_OF[name] and v.raters_of(name)
         ]
+        if kept and sum(gold for *_, gold, _ in rows) < FEWEST:
+            calibration[name] = tuple(kept["calibration"][name])
+            if name != "rupture":
+                thresholds[name] = kept["thresholds"][name]
+            continue
         if not rows:
             raise ValueError(f"nobody coded a {ROLE_OF[name]} turn in these sessions: nothing to calibrate {name} on")
         double = any(n > 1 for n, *_ in rows)
@@ -103,8 +117,8 @@ def calibrate(held: Held) -> dict[str, Any]:
             thresholds[name] = round(evaluation.best_threshold(gold, p), 4)
     return {
         "calibration": calibration,
-        "thresholds": {**_marker_thresholds(held, told, calibration), **thresholds},
-        "span_drops": _span_drops(held, told),
+        "thresholds": {**_marker_thresholds(held, told, calibration, kept), **thresholds},
+        "span_drops": _span_drops(held, told, kept),
     }
 
 
@@ -130,7 +144,10 @@ def _platt(logit: np.ndarray, rule: np.ndarray, gold: np.ndarray) -> tuple[float
 
 
 def _marker_thresholds(
-    held: Held, told: Sequence[Mapping[int, Votes]], calibration: Mapping[str, tuple[float, float, float]]
+    held: Held,
+    told: Sequence[Mapping[int, Votes]],
+    calibration: Mapping[str, tuple[float, float, float]],
+    kept: Mapping[str, Any] | None,
 ) -> dict[str, float]:
     # one probability for all markers, from which one is written beside the likeliest: best micro-F1 given the family
     fitted = {"calibration": calibration, "thresholds": {}, "span_drops": dict.fromkeys(FAMILIES, 0.0)}
@@ -142,9 +159,11 @@ def _marker_thresholds(
         for t, v in told[i].items():
             for f, family in enumerate(FAMILIES):
                 own = np.array(FAMILY_OF) == f
-                if own.sum() > 1 and s.transcript[t].role == ROLE_OF[family] and v.share(family) >= GOLD:
-                    gold.append([o and v.share(name) >= GOLD for o, name in zip(own, MARKERS)])
+                if own.sum() > 1 and s.transcript[t].role == ROLE_OF[family] and v.is_gold(family):
+                    gold.append([o and v.is_gold(name) for o, name in zip(own, MARKERS)])
                     share.append(np.where(own, table[t], 0))
+    if kept and len(gold) < FEWEST:
+        return {name: kept["thresholds"][name] for name in MARKERS}
     if not gold:
         return dict.fromkeys(MARKERS, 0.5)
     right, p = np.array(gold), np.array(share)
@@ -156,21 +175,26 @@ def _marker_thresholds(
     return dict.fromkeys(MARKERS, round(float(max(np.arange(0.1, 0.96, 0.05), key=micro)), 2))
 
 
-def _span_drops(held: Held, told: Sequence[Mapping[int, Votes]]) -> dict[str, float]:
+def _span_drops(held: Held, told: Sequence[Mapping[int, Votes]], kept: Mapping[str, Any] | None) -> dict[str, float]:
     # chosen on longer turns, where it matters
     found: dict[str, dict[float, list[float]]] = {f: {d: [] for d in DROPS} for f in FAMILIES}
     for s, (_, evidence), given in zip(held.sessions, held.predicted, told):
         for t, v in given.items():
             text = s.transcript[t].text
             for f, family in enumerate(FAMILIES):
-                if v.share(family) < GOLD or len(text.split()) <= LONG_TURN:
+                if not v.is_gold(family) or len(text.split()) <= LONG_TURN:
                     continue
                 by_rater = [[(m.start, m.end) for m in said if m.family == family] for said in v.given.values()]
                 tokens = [(a, b, float(r[f])) for a, b, r in evidence[t]]
                 for d in DROPS:
                     span = [best_span(text, tokens, d)]
                     found[family][d] += [evaluation.span_f1(text, span, spans) for spans in by_rater if spans]
-    return {family: max(by, key=lambda d: float(np.mean(by[d] or [0]))) for family, by in found.items()}
+    return {
+        family: kept["span_drops"][family]
+        if kept and len(by[DROPS[0]]) < FEWEST
+        else max(by, key=lambda d: float(np.mean(by[d] or [0])))
+        for family, by in found.items()
+    }
 
 
 class _Said(Readout):
@@ -192,13 +216,20 @@ def annotate_held_out(held: Held, fold: Sequence[int]) -> list[AnnotatedTranscri
     """Annotate every session as the whole pipeline would, calibrated and cut on the other folds alone."""
     out: dict[int, AnnotatedTranscript] = {}
     for k in sorted(set(fold)):
-        others = [i for i, f in enumerate(fold) if f != k]
-        model = _Said(configuration(calibrate(held[others])))
-        annotator = Annotator(model)
-        for i in (i for i, f in enumerate(fold) if f == k):
-            model.predicted = held.predicted[i]
-            out[i] = annotator(held.sessions[i].transcript)
+        fitted = calibrate(held[[i for i, f in enumerate(fold) if f != k]])
+        own = [i for i, f in enumerate(fold) if f == k]
+        out.update(zip(own, annotate_as_told(held[own], fitted)))
     return [out[i] for i in range(len(fold))]
+
+
+def annotate_as_told(held: Held, fitted: Mapping[str, Any]) -> list[AnnotatedTranscript]:
+    """Annotate sessions as the whole pipeline would, from what was predicted and a calibration made elsewhere."""
+    model = _Said(configuration(fitted))
+    annotator = Annotator(model)
+    out = []
+    for session, model.predicted in zip(held.sessions, held.predicted):
+        out.append(annotator(session.transcript))
+    return out
 
 
 def configuration(fitted: Mapping[str, Any]) -> dict[str, Any]:
@@ -247,9 +278,8 @@ def baseline_figures(
     return rows
 
 
-def measure(held: Held, fold: Sequence[int], draws: int) -> dict[str, Any]:
-    """Return all the figures of held-out sessions that a card states."""
-    found = annotate_held_out(held, fold)
+def measure(held: Held, found: Sequence[AnnotatedTranscript], fold: Sequence[int], draws: int) -> dict[str, Any]:
+    """Return all the figures of held-out sessions that a card states; ``found`` is what was annotated of them."""
     figures: dict[str, Any] = evaluation.evaluate(held.sessions, found, draws)
     sessions = [evaluation.Session(c, f, votes(c), {t: t for t in votes(c)}) for c, f in zip(held.sessions, found)]
     if not held.unseen.all():  # the pipeline as it stands to sessions that its rules were not written from either

@@ -14,7 +14,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from .annotation import FAMILIES, AnnotatedTranscript, Coded, Marker
+from .annotation import CLIENT_FAMILIES, FAMILIES, AnnotatedTranscript, Coded, Marker
 from .codebook import CodebookMarker, load_codebook
 from .pipeline import read_all
 from .transcript import Transcript, Turn
@@ -33,24 +33,46 @@ class Votes:
 
     Attributes
     ----------
-    raters : tuple of str
-        Who read the turn, sorted.
+    raters : mapping
+        Family → who read the turn for it, sorted.
     given : mapping
         Rater → the markers that this rater gave.
     """
 
-    raters: tuple[str, ...]
+    raters: Mapping[str, tuple[str, ...]]
     given: Mapping[str, tuple[Marker, ...]] = field(default_factory=dict)
 
+    def raters_of(self, name: str) -> tuple[str, ...]:
+        """Return who read the turn for a family, a marker, or ``rupture`` (both client families)."""
+        if name == "rupture":
+            other = self.raters.get("withdrawal", ())
+            return tuple(rater for rater in self.raters.get("confrontation", ()) if rater in other)
+        family = name if name in FAMILIES else FAMILIES[FAMILY_OF[MARKERS.index(name)]]
+        return self.raters.get(family, ())
+
+    def gave(self, rater: str, name: str) -> bool:
+        """Tell whether a rater gave a family, a marker, or ``rupture`` (either client family)."""
+        names = CLIENT_FAMILIES if name == "rupture" else (name,)
+        return any(m.family in names or m.marker in names for m in self.given.get(rater, ()))
+
     def share(self, name: str) -> float:
-        """Return the share of the raters who gave a family, a marker, or ``rupture`` (either client family)."""
-        names = {"confrontation", "withdrawal"} if name == "rupture" else {name}
-        n = sum(any(m.family in names or m.marker in names for m in said) for said in self.given.values())
-        return n / len(self.raters)
+        """Return the share of those who read the turn for it that gave it.
+
+        Raises
+        ------
+        ZeroDivisionError
+            If nobody did.
+        """
+        raters = self.raters_of(name)
+        return sum(self.gave(rater, name) for rater in raters) / len(raters)
+
+    def is_gold(self, name: str) -> bool:
+        """Tell whether enough of those who read the turn for it gave it; False where nobody read."""
+        return bool(self.raters_of(name)) and self.share(name) >= GOLD
 
 
 def votes(coded: AnnotatedTranscript) -> dict[int, Votes]:
-    """Return the raters' votes for every turn that somebody read.
+    """Return the raters' votes for every turn that somebody read, be it for one family.
 
     Examples
     --------
@@ -61,17 +83,20 @@ def votes(coded: AnnotatedTranscript) -> dict[int, Votes]:
     >>> sorted(found), found[0].share("withdrawal"), found[0].share("rupture"), found[0].share("denial")
     ([0], 0.5, 0.5, 0.0)
     """
-    raters: dict[int, set[str]] = {}
+    raters: dict[int, dict[str, set[str]]] = {}
     for part in coded.coded:
         if part.source.startswith("coder:"):
             for turn in range(part.first, part.last + 1):
-                raters.setdefault(turn, set()).add(part.source)
+                raters.setdefault(turn, {}).setdefault(part.family, set()).add(part.source)
     given: dict[int, dict[str, tuple[Marker, ...]]] = {}
     for marker in coded.markers:
         if marker.source.startswith("coder:"):
             mine = given.setdefault(marker.turn, {})
             mine[marker.source] = (*mine.get(marker.source, ()), marker)
-    return {turn: Votes(tuple(sorted(who)), given.get(turn, {})) for turn, who in sorted(raters.items())}
+    return {
+        turn: Votes({family: tuple(sorted(who)) for family, who in by_family.items()}, given.get(turn, {}))
+        for turn, by_family in sorted(raters.items())
+    }
 
 
 def group_of(session: AnnotatedTranscript) -> str:

@@ -55,8 +55,18 @@ class Encoder(nn.Module):
         -------
         (batch, pieces, 5 + markers) and (batch, tokens, 4) logits
         """
+        return self.heads(self.hidden(input_ids), owner, features)
+
+    def hidden(self, input_ids: torch.Tensor) -> torch.Tensor:
+        """Return what the base makes of each token, (batch, tokens, width)."""
         mask = (input_ids >= 0).long()
-        hidden = self.base(input_ids=input_ids.clamp(min=0), attention_mask=mask).last_hidden_state
+        out: torch.Tensor = self.base(input_ids=input_ids.clamp(min=0), attention_mask=mask).last_hidden_state
+        return out
+
+    def heads(
+        self, hidden: torch.Tensor, owner: torch.Tensor, features: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Score what the base has read: what `forward` does after it."""
         numbers = torch.arange(features.shape[1], device=owner.device)
         belongs = (owner.unsqueeze(1) == numbers.view(1, -1, 1)).to(hidden.dtype)
         mean = belongs @ hidden / belongs.sum(-1, keepdim=True).clamp(min=1)

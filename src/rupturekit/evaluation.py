@@ -336,7 +336,7 @@ def turns_of(sessions: Sequence[Session], name: str) -> Turns:
     for i, s in enumerate(sessions):
         scores, there_marked = s.found.turn_scores(), present(s.found.markers)[name]
         for t, told in s.votes.items():
-            if s.coded.transcript[t].role == ROLE_OF[name]:
+            if s.coded.transcript[t].role == ROLE_OF[name] and told.raters_of(name):
                 share, there = told.share(name), s.place[t]
                 probability = scores.get(there, {}).get(name, 0.0)
                 rows.append(
@@ -348,7 +348,7 @@ def turns_of(sessions: Sequence[Session], name: str) -> Turns:
                         i,
                         t,
                         share in (0, 1),
-                        len(told.raters),
+                        len(told.raters_of(name)),
                         s.corpus,
                     )
                 )
@@ -441,7 +441,7 @@ def rater_figures(sessions: Sequence[Session], draws: int) -> list[dict[str, Any
         for s in sessions:
             for t, told in s.votes.items():
                 if s.coded.transcript[t].role == ROLE_OF[name]:
-                    gave = [Votes((r,), {r: told.given.get(r, ())}).share(name) > 0 for r in told.raters]
+                    gave = [told.gave(rater, name) for rater in told.raters_of(name)]
                     pairs += [(a, b, s.group) for a, b in combinations(gave, 2)]
         if pairs:
             a, b, group = (np.array(c) for c in zip(*pairs))
@@ -459,7 +459,7 @@ def session_figures(sessions: Sequence[Session], draws: int) -> list[dict[str, A
     counts = np.array([(j.gold[own].sum(), j.marked[own].sum(), own.sum()) for own in each], float)
     group = np.array([j.group[own][0] for own in each])
     # no rater gave a rupture on any turn: a single vote is enough to count a session as not clean
-    clean = np.array([all(v.share("rupture") == 0 for v in s.votes.values()) for s in sessions])
+    clean = np.array([not any(v.gave(r, "rupture") for v in s.votes.values() for r in v.given) for s in sessions])
     quiet = clean[turns.session]
 
     def alarms(rows: np.ndarray) -> float:
@@ -488,16 +488,17 @@ def marker_figures(sessions: Sequence[Session], draws: int) -> list[dict[str, An
         cells: list[tuple[int, int, int, str]] = []
         for s in sessions:
             for t, told in s.votes.items():
-                if s.coded.transcript[t].role != ROLE_OF[families[0]]:
+                read = [family for family in families if told.raters_of(family)]
+                if s.coded.transcript[t].role != ROLE_OF[families[0]] or not read:
                     continue
-                mine = [m for m in s.found.markers_of(s.place[t]) if m.family in families]
-                given = {m.marker for said in told.given.values() for m in said if m.family in families}
-                gold = {name for name in given if told.share(name) >= GOLD}
+                mine = [m for m in s.found.markers_of(s.place[t]) if m.family in read]
+                given = {m.marker for said in told.given.values() for m in said if m.family in read}
+                gold = {name for name in given if told.is_gold(name)}
                 names = {m.marker for m in mine}
                 cells.append((len(gold & names), len(gold), len(names), s.group))
-                for family in families:
+                for family in read:
                     own = [m for m in mine if m.family == family]
-                    if own and told.share(family) >= GOLD:
+                    if own and told.is_gold(family):
                         best = max(own, key=lambda m: m.score or 0.0)
                         chosen.append((best.marker in gold, s.group))
         if chosen:
@@ -535,7 +536,7 @@ def _span_figures(sessions: Sequence[Session], family: str, draws: int) -> list[
             ]
             theirs += [(span_f1(text, a, b), s.group) for a, b in combinations(by_rater, 2)]
             found = [(m.start, m.end) for m in s.found.markers_of(s.place[t]) if m.family == family]
-            if found and told.share(family) >= GOLD and s.found.transcript[s.place[t]].text == text:
+            if found and told.is_gold(family) and s.found.transcript[s.place[t]].text == text:
                 each = [(span_f1(text, found, own), span_f1(text, [(0, len(text))], own)) for own in by_rater]
                 ours.append((*np.mean(each, axis=0), s.group))
     rows = []

@@ -21,10 +21,10 @@ from torch import nn
 from torch.nn import functional as F
 
 from .annotation import FAMILIES, AnnotatedTranscript
-from .calibration import calibrate, configuration, hold, measure
+from .calibration import annotate_held_out, calibrate, configuration, hold, measure
 from .card import write_card
 from .classifier import Piece, Predicted, Recipe, Window, read_windows, turn_features, windows
-from .coding import FAMILY_OF, GOLD, MARKERS, Votes, group_of, read_coded, read_synthetic, votes
+from .coding import FAMILY_OF, MARKERS, Votes, group_of, read_coded, read_synthetic, votes
 from .encoder import Encoder, export_onnx, name_of, new_encoder, read_base
 from .transcript import Transcript
 
@@ -38,11 +38,13 @@ CARRIES = 30.0
 class Targets:
     """What a turn is to be taught as: soft targets in [0, 1] from its raters' votes and their clarity.
 
-    ``spans`` holds (family, start, end, worth).
+    ``read`` tells for which families somebody read the turn: of the others nothing is learned. ``spans`` holds
+    (family, start, end, worth).
     """
 
     families: np.ndarray
     markers: np.ndarray
+    read: np.ndarray
     spans: tuple[tuple[int, int, int, float], ...] = ()
 
 
@@ -63,27 +65,29 @@ def targets_of(votes: Votes, soft: bool = True) -> Targets:
     soft : bool
         Weigh a rater's code by its clarity; otherwise targets are majority votes.
     """
-    n = len(votes.raters)
+    readers = {name: votes.raters_of(name) for name in FAMILIES}
     markers = np.zeros(len(MARKERS), np.float32)
     families = np.zeros(len(FAMILIES), np.float32)
     spans = []
-    for said in votes.given.values():
+    for rater, said in votes.given.items():
         of_marker: dict[int, float] = {}
         of_family: dict[int, float] = {}
         for m in said:
-            worth = CERTAINTY[m.clarity or 2]
+            if rater not in readers[m.family]:
+                continue  # a remark on a family that they did not code
+            worth, n = CERTAINTY[m.clarity or 2], len(readers[m.family])
             i, f = MARKERS.index(m.marker), FAMILIES.index(m.family)
             of_marker[i] = max(worth, of_marker.get(i, 0.0))
             of_family[f] = max(worth, of_family.get(f, 0.0))
             spans.append((f, m.start, m.end, worth / n))
         for i, worth in of_marker.items():
-            markers[i] += worth / n
+            markers[i] += worth / len(readers[FAMILIES[FAMILY_OF[i]]])
         for f, worth in of_family.items():
-            families[f] += worth / n
+            families[f] += worth / len(readers[FAMILIES[f]])
     if not soft:
-        families = np.array([votes.share(name) >= GOLD for name in FAMILIES], np.float32)
-        markers = np.array([votes.share(name) >= GOLD for name in MARKERS], np.float32)
-    return Targets(families, markers, tuple(spans))
+        families = np.array([votes.is_gold(name) for name in FAMILIES], np.float32)
+        markers = np.array([votes.is_gold(name) for name in MARKERS], np.float32)
+    return Targets(families, markers, np.array([bool(readers[name]) for name in FAMILIES], np.float32), tuple(spans))
 
 
 def lessons(sessions: Iterable[AnnotatedTranscript], soft: bool = True) -> list[Lesson]:
@@ -102,9 +106,12 @@ class Example:
     weight: np.ndarray
     tokens: np.ndarray
     token_weight: np.ndarray
+    hidden: np.ndarray | None = None
+    """What a frozen base makes of the tokens, (tokens, width): then only the heads are trained."""
 
 
-def _examples(taught: Sequence[Lesson], tokenizer: Any, recipe: Recipe) -> list[Example]:
+def examples_of(taught: Sequence[Lesson], tokenizer: Any, recipe: Recipe) -> list[Example]:
+    """Return the windows of lessons with their targets."""
     out = []
     for lesson in taught:
         table = turn_features(lesson.transcript)
@@ -126,10 +133,10 @@ def _example(lesson: Lesson, window: Window, table: np.ndarray) -> Example:
         if scored:
             assert coded is not None
             own = slice(0, 2) if piece.role == "client" else slice(2, 4)
-            weight[i, own] = 1
+            weight[i, own] = coded.read[own]
             if piece.role == "client":
-                weight[i, 4] = 1
-            weight[i, 5:] = [float(own.start <= f < own.stop) for f in FAMILY_OF]
+                weight[i, 4] = coded.read[own].min()
+            weight[i, 5:] = [float(own.start <= f < own.stop) * coded.read[f] for f in FAMILY_OF]
             share = _share_of_piece(piece, coded)
             targets[i, :4] = coded.families * share
             targets[i, 4] = max(targets[i, 0], targets[i, 1])
@@ -142,7 +149,7 @@ def _example(lesson: Lesson, window: Window, table: np.ndarray) -> Example:
             rows = slice(position + 1, position + 1 + len(piece.ids))
             tokens[rows, own] = np.minimum(inside, 1)[:, own]
             # which words of a turn carry a family is learned where one does; elsewhere there is nothing to choose
-            token_weight[rows, own] = np.where(targets[i, own] > 0, CARRIES, 1.0)
+            token_weight[rows, own] = np.where(targets[i, own] > 0, CARRIES, 1.0) * coded.read[own]
         position += len(piece.ids) + 2
     return Example(
         arrays["input_ids"],
@@ -166,24 +173,22 @@ def _share_of_piece(piece: Piece, coded: Targets) -> np.ndarray:
     return share
 
 
+def _padded(arrays: Sequence[np.ndarray], value: float = 0) -> torch.Tensor:
+    out = np.full((len(arrays), max(map(len, arrays)), *arrays[0].shape[1:]), value, arrays[0].dtype)
+    for i, array in enumerate(arrays):
+        out[i, : len(array)] = array
+    return torch.from_numpy(out)
+
+
 def _collate(batch: Sequence[Example]) -> tuple[torch.Tensor, ...]:
-    length = max(len(e.ids) for e in batch)
-    pieces = max(len(e.features) for e in batch)
-
-    def pad(arrays: list[np.ndarray], rows: int, value: float) -> torch.Tensor:
-        out = np.full((len(arrays), rows, *arrays[0].shape[1:]), value, arrays[0].dtype)
-        for i, array in enumerate(arrays):
-            out[i, : len(array)] = array
-        return torch.from_numpy(out)
-
     return (
-        pad([e.ids for e in batch], length, -1),
-        pad([e.owner for e in batch], length, -1),
-        pad([e.features for e in batch], pieces, 0),
-        pad([e.targets for e in batch], pieces, 0),
-        pad([e.weight for e in batch], pieces, 0),
-        pad([e.tokens for e in batch], length, 0),
-        pad([e.token_weight for e in batch], length, 0),
+        _padded([e.ids for e in batch], -1),
+        _padded([e.owner for e in batch], -1),
+        _padded([e.features for e in batch]),
+        _padded([e.targets for e in batch]),
+        _padded([e.weight for e in batch]),
+        _padded([e.tokens for e in batch]),
+        _padded([e.token_weight for e in batch]),
     )
 
 
@@ -237,15 +242,19 @@ def fit(
     The same seed gives the same weights on the same machine.
     """
     torch.manual_seed(settings.seed)
-    rng = random.Random(settings.seed)
-    device = "cuda" if torch.cuda.is_available() else "cpu"
     model = new_encoder(
         base, tokenizer, settings.recipe, features=settings.features, frozen_layers=settings.frozen_layers
     )
     if start is not None:
         model.load_state_dict(start.state_dict())
+    return learn(model, examples_of(taught, tokenizer, settings.recipe), settings)
+
+
+def learn(model: Encoder, examples: Sequence[Example], settings: Settings, *, quiet: bool = False) -> Encoder:
+    """Train an encoder on examples: its heads alone where the examples hold what the base made of them."""
+    rng = random.Random(settings.seed)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
     model = model.to(device)
-    examples = _examples(taught, tokenizer, settings.recipe)
     heads = [p for n, p in model.named_parameters() if not n.startswith("base.")]
     body = [p for n, p in model.named_parameters() if n.startswith("base.") and p.requires_grad]
     optimiser = torch.optim.AdamW(
@@ -270,11 +279,12 @@ def fit(
         rng.shuffle(batches)
         total = 0.0
         for batch in batches:
-            ids, owner, features, targets, weight, tokens, token_weight = (
-                t.to(device) for t in _collate([examples[j] for j in batch])
-            )
+            chosen = [examples[j] for j in batch]
+            ids, owner, features, targets, weight, tokens, token_weight = (t.to(device) for t in _collate(chosen))
+            known = [e.hidden for e in chosen if e.hidden is not None]
             with torch.autocast(device, torch.bfloat16):
-                logits, token_logits = model(ids, owner, features)
+                hidden = _padded(known).to(device) if known else model.hidden(ids)
+                logits, token_logits = model.heads(hidden, owner, features)
             loss = F.binary_cross_entropy_with_logits(logits.float(), targets, reduction="none") * weight * column
             loss = loss.sum() / (weight[..., :2].sum() + weight[..., 2:4].sum()).clamp(min=1) * 2
             of_tokens = F.binary_cross_entropy_with_logits(token_logits.float(), tokens, reduction="none")
@@ -287,7 +297,8 @@ def fit(
             optimiser.step()
             schedule.step()
             total += float(loss.detach())
-        print(f"  epoch {epoch + 1}/{settings.epochs}: loss {total / len(batches):.4f}", flush=True)
+        if not quiet:
+            print(f"  epoch {epoch + 1}/{settings.epochs}: loss {total / len(batches):.4f}", flush=True)
     return model.eval()
 
 
@@ -311,7 +322,7 @@ def folds(sessions: Sequence[AnnotatedTranscript], k: int) -> list[int]:
         v = load.setdefault(group_of(s), np.zeros(len(corpora) + len(FAMILIES)))
         told = votes(s)
         v[corpora.index(s.transcript.meta["corpus"])] += len(told) / 1000
-        v[len(corpora) :] += [sum(t.share(name) >= GOLD for t in told.values()) / 40 for name in FAMILIES]
+        v[len(corpora) :] += [sum(t.is_gold(name) for t in told.values()) / 40 for name in FAMILIES]
     total = [np.zeros(len(corpora) + len(FAMILIES)) for _ in range(k)]
     place: dict[str, int] = {}
     for group in sorted(load, key=lambda g: (-load[g].sum(), g)):
@@ -352,7 +363,7 @@ def _data_facts(sessions: Sequence[AnnotatedTranscript]) -> list[dict[str, Any]]
         row: dict[str, Any] = {"corpus": corpus, "sessions": len(own), "groups": len({group_of(s) for s in own})}
         for role in ("client", "therapist"):
             row[f"coded {role} turns"] = sum(r == role for r, _ in told)
-        out.append(row | {family: sum(v.share(family) >= GOLD for _, v in told) for family in FAMILIES})
+        out.append(row | {family: sum(v.is_gold(family) for _, v in told) for family in FAMILIES})
     return out
 
 
@@ -421,12 +432,12 @@ def train(
     config |= {**configuration(calibrate(held)), "recipe": asdict(settings.recipe)}
     config |= {"encoder": model.base.config.to_dict()}
     write_model(Path(out), model, tokenizer, config)
-    facts = measure(held, fold, draws) | {
+    facts = measure(held, annotate_held_out(held, fold), fold, draws) | {
         "data": _data_facts(sessions), "folds": n_folds, "groups": len({group_of(s) for s in sessions}),
         "command": command, "seed": settings.seed, "torch": torch.__version__, "minutes": (time.time() - started) / 60,
         "synthetic": (len(written), sum(len(s.transcript) for s in written)),
         "marker_counts": {
-            name: sum(v.share(name) >= GOLD for s in sessions for v in votes(s).values()) for name in MARKERS
+            name: sum(v.is_gold(name) for s in sessions for v in votes(s).values()) for name in MARKERS
         },
     }  # fmt: skip
     write_card(Path(out), config, facts)
@@ -443,7 +454,9 @@ def train(
             print(label, flush=True)
             begin = fit_synthetic(lessons(taught, without.soft), base, tokenizer, without)
             said = cross_validate(sessions, base, tokenizer, without, fold, begin)
-            facts["ablations"].append(_ablation_row(label, measure(replace(held, predicted=said), fold, draws)))
+            without_it = replace(held, predicted=said)
+            found = annotate_held_out(without_it, fold)
+            facts["ablations"].append(_ablation_row(label, measure(without_it, found, fold, draws)))
             write_card(Path(out), config, facts)
     return facts
 
