@@ -20,7 +20,7 @@ from .codebook import load_codebook
 from .coding import FAMILY_OF, MARKERS, Votes, group_of, votes
 from .evaluation import Judged
 from .pipeline import Annotator
-from .rules import RuleDetector, answering
+from .rules import answering, shipped
 from .score import ROLE_OF, rule_scores
 from .transcript import Transcript
 
@@ -59,8 +59,7 @@ def hold(
     if rule_groups:
         lines = Path(rule_groups).read_text("utf-8").splitlines()
         seen = {line.strip() for line in lines if line.strip() and not line.startswith("#")}
-    detector = RuleDetector()
-    rules = [rule_scores(s.transcript, answering(detector.scan(s.transcript))) for s in sessions]
+    rules = [rule_scores(s.transcript, answering(shipped().scan(s.transcript))) for s in sessions]
     return Held(sessions, predicted, rules, np.array([group_of(s) not in seen for s in sessions]))
 
 
@@ -254,6 +253,8 @@ def baseline_figures(
     rows: list[dict[str, Any]] = []
     for name in evaluation.ORDER:
         turns = evaluation.turns_of(sessions, name)
+        if not turns.judged.gold.any():
+            continue
         part, where = next(iter(evaluation.parts(turns).items()))
         gold = turns.judged.gold[where]
         if not gold.any():

@@ -47,6 +47,21 @@ The same folds, with one part of the recipe left out.
 
 {markdown(facts["ablations"])}
 """
+    written_from = ""
+    if any("not written from" in row["turns"] for row in facts["turns"]):
+        written_from = """
+The rules were written from some of these groups: their weights are calibrated on the
+others alone, thresholds are cut on all, and the last rows give the figures of the others alone."""
+    origin = ""
+    if "init" in facts:
+        init = config["init"]
+        origin = f"""
+## Fitted on from {init["name"]} {init["version"]}
+{init["fitted"].capitalize()} fitted on a team's own codes, from that model's weights. {facts["caution"]}
+What it was before on the same sessions (fair only if it had not seen them):
+
+{markdown(facts["init"])}
+"""
     text = f"""# {config["name"]} {config["version"]}
 
 Written by the training run from its own facts.
@@ -68,9 +83,8 @@ The last four columns count turns to which at least half of the raters gave the 
 
 ## Figures
 Grouped cross-validation, {facts["folds"]} folds over {facts["groups"]} groups: every session was annotated by the
-whole pipeline, rules and model, with an encoder that never saw its group, calibrated and cut on the other folds.
-95 % intervals resample groups. The rules were written from some of these groups: their weights are calibrated on the
-others alone, thresholds are cut on all, and the last rows give the figures of the others alone.
+whole pipeline, rules and model, fitted on other groups, calibrated and cut on the other folds.
+95 % intervals resample groups.{written_from}
 
 {markdown(facts["turns"])}
 
@@ -95,7 +109,7 @@ Client turns that no rater coded as a rupture, and how many of them are marked a
 of the words and overlap.
 
 {markdown(facts["look-alikes"])}
-{ablations}
+{ablations}{origin}
 ## Thresholds
 | family | threshold | calibration: slope on the logit, weight of the rule, bias |
 |---|---|---|

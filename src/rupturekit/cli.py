@@ -293,9 +293,17 @@ def _add_train(commands: Any) -> None:
         "model.onnx, tokenizer.json, config.json and README.md (the card). Needs the train extra.",
     )
     parser.add_argument(
-        "tables", nargs="+", type=Path, metavar="TABLE", help="X.csv with its label layer X.labels.jsonl beside it"
+        "tables", nargs="*", type=Path, metavar="TABLE", help="X.csv with its label layer X.labels.jsonl beside it"
     )
-    parser.add_argument("--base", required=True, metavar="NAME", help="encoder to start from: a folder or a hub name")
+    parser.add_argument("--base", metavar="NAME", help="encoder to start from: a folder or a hub name")
+    own = parser.add_argument_group("instead of TABLE and --base: go on from a model with a team's own codes")
+    own.add_argument(
+        "--codes", type=Path, metavar="DIR", help="codings: JSONL that `rupturekit import` wrote, or tables"
+    )
+    own.add_argument(
+        "--init", type=Path, metavar="MODEL", help="model folder to start from, such as models/withdrawal-en"
+    )
+    own.add_argument("--whole", action="store_true", help="fit the whole encoder, not its heads alone; slower")
     parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="model folder to write")
     parser.add_argument("--synthetic", nargs="*", type=Path, default=[], metavar="FILE", help="for training only")
     parser.add_argument(
@@ -318,7 +326,24 @@ def _train(args: argparse.Namespace) -> int:
         from .training import Settings, train
     except ImportError as error:
         return _complain(f'training needs {error.name}: pip install "rupturekit[train]"', 2)
+    if bool(args.codes) == bool(args.tables) or not (args.init if args.codes else args.base):
+        return _complain("give tables and --base, or --codes and --init", 2)
+    command = shlex.join(["rupturekit", *sys.argv[1:]])
     try:
+        if args.codes:
+            from .adaptation import adapt
+            from .coding import read_codings
+
+            codings = read_codings(args.codes)
+            facts = adapt(
+                codings, args.init, args.out, whole=args.whole, version=args.version, seed=args.seed, command=command
+            )
+            print("As it was:")
+            _print_figures(facts["init"])
+            print("Fitted on, every client held out once:")
+            _print_figures(facts["turns"])
+            print(f"{facts['caution']} The model and its card are in {_plain(str(args.out))}".strip())
+            return 0
         facts = train(
             args.tables,
             args.base,
@@ -329,7 +354,7 @@ def _train(args: argparse.Namespace) -> int:
             settings=Settings(seed=args.seed),
             version=args.version,
             ablations=args.ablations,
-            command=shlex.join(["rupturekit", *sys.argv[1:]]),
+            command=command,
         )
     except (ValueError, OSError) as error:
         return _complain(str(error), 2)

@@ -7,7 +7,7 @@ without a marker is "none" where it was read and missing where it was not. `vote
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 from os import PathLike
@@ -17,6 +17,7 @@ from typing import Any
 from .annotation import CLIENT_FAMILIES, FAMILIES, AnnotatedTranscript, Coded, Marker
 from .codebook import CodebookMarker, load_codebook
 from .pipeline import read_all
+from .tables import load
 from .transcript import Transcript, Turn
 
 MARKERS = tuple(m.id for m in load_codebook().markers)
@@ -100,8 +101,96 @@ def votes(coded: AnnotatedTranscript) -> dict[int, Votes]:
 
 
 def group_of(session: AnnotatedTranscript) -> str:
-    """Return what a session is kept together with in folds and resamples: itself, unless its table names a group."""
-    return str(session.transcript.meta.get("group", session.transcript.id))
+    """Return what a session is kept together with in folds and resamples: its group, else its client, else itself."""
+    meta = session.transcript.meta
+    return str(meta.get("group") or meta.get("client_id") or session.transcript.id)
+
+
+def merged(codings: Iterable[AnnotatedTranscript]) -> list[AnnotatedTranscript]:
+    """Put codings of one session together, whoever made them and whichever file they come from.
+
+    Returns
+    -------
+    list of AnnotatedTranscript
+        One for each session, in order of first appearance, with the markers and ``coded`` of all.
+
+    Raises
+    ------
+    ValueError
+        If two codings of a session are of different transcripts; the message names the first turn that differs.
+
+    Examples
+    --------
+    >>> t = Transcript("s", (Turn(0, "C", "client", "I guess."),))
+    >>> by = [AnnotatedTranscript(t, coded=(Coded(f"coder:{who}", "withdrawal", 0, 0),)) for who in "AB"]
+    >>> [[part.source for part in session.coded] for session in merged(by)]
+    [['coder:A', 'coder:B']]
+    """
+    by_id: dict[str, AnnotatedTranscript] = {}
+    for coding in codings:
+        first = by_id.setdefault(coding.transcript.id, coding)
+        if first is coding:
+            continue
+        ours, theirs = first.transcript.turns, coding.transcript.turns
+        differing = (i for i, (a, b) in enumerate(zip(ours, theirs)) if (a.role, a.text) != (b.role, b.text))
+        where = next(differing, None if len(ours) == len(theirs) else min(len(ours), len(theirs)))
+        if where is not None:
+            raise ValueError(
+                f"session {coding.transcript.id}: two codings of different transcripts, from turn {where} on "
+                f"({len(ours)} and {len(theirs)} turns); code the same transcript"
+            )
+        markers = dict.fromkeys((*first.markers, *coding.markers))
+        by_id[coding.transcript.id] = replace(
+            first,
+            markers=tuple(sorted(markers, key=lambda m: (m.turn, m.start, m.end, m.family, m.marker, m.source))),
+            coded=tuple(dict.fromkeys((*first.coded, *coding.coded))),
+        )
+    return list(by_id.values())
+
+
+def read_codings(path: str | PathLike[str]) -> list[AnnotatedTranscript]:
+    """Read what people coded: a folder of codings, or one file.
+
+    Parameters
+    ----------
+    path : path-like
+        A JSONL file of codings, as ``rupturekit import`` writes it, a table with its label layer, or a folder of
+        such files. Codings of one session in several files are put together.
+
+    Returns
+    -------
+    list of AnnotatedTranscript
+        With the markers of coders alone.
+
+    Raises
+    ------
+    ValueError
+        If a file is none of these, nobody coded anything, or codings are of different transcripts.
+    """
+    path = Path(path)
+    files = sorted(path.iterdir()) if path.is_dir() else [path]
+    read: list[AnnotatedTranscript] = []
+    for file in files:
+        if file.name.endswith(".labels.jsonl"):
+            continue
+        if file.suffix == ".jsonl":
+            read += load(file)
+        elif not path.is_dir() or file.with_suffix("").with_suffix(".labels.jsonl").is_file():
+            read += read_coded(file)
+    by_hand = [
+        replace(
+            session,
+            markers=tuple(m for m in session.markers if m.source.startswith("coder:")),
+            coded=tuple(c for c in session.coded if c.source.startswith("coder:")),
+            scores=(),
+            episodes=(),
+            provenance=None,
+        )
+        for session in merged(read)
+    ]
+    if not any(session.coded for session in by_hand):
+        raise ValueError(f"{path}: nothing that somebody coded was found in it")
+    return [session for session in by_hand if session.coded]
 
 
 def read_coded(table: str | PathLike[str], **reading: Any) -> list[AnnotatedTranscript]:

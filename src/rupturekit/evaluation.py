@@ -620,7 +620,7 @@ _LOOKS: Mapping[str, Callable[[str, str], bool]] = {
 def look_alikes(sessions: Sequence[Session]) -> list[dict[str, Any]]:
     """Return how often client turns that no rater called a rupture are marked, by what they look like."""
     turns = turns_of(sessions, "rupture")
-    none = np.array([sessions[i].votes[t].share("rupture") == 0 for i, t in zip(turns.session, turns.turn)])
+    none = np.array([sessions[i].votes[t].share("rupture") == 0 for i, t in zip(turns.session, turns.turn)], bool)
     script = [s.coded.transcript for s in sessions]
     pairs = [(script[i][t].text, script[i][t - 1].text if t else "") for i, t in zip(turns.session, turns.turn)]
     rows: list[dict[str, Any]] = []

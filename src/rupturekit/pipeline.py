@@ -177,9 +177,9 @@ class Annotator:
         self._scan: Callable[[Transcript], tuple[Marker, ...]] | None = None
         rules_sha256 = None
         if rules:
-            from .rules import RuleDetector
+            from .rules import shipped
 
-            detector = RuleDetector()
+            detector = shipped()
             self._scan, rules_sha256 = detector.scan, detector.sha256
         self.provenance = Provenance(
             version=__version__,

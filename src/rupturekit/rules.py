@@ -563,3 +563,9 @@ def _bounds(doc: Doc, first: int, last: int) -> tuple[int, int]:
     while last - 1 > first and not any(c.isalnum() or c in "])" for c in doc[last - 1].text):
         last -= 1
     return doc[first].idx, doc[last - 1].idx + len(doc[last - 1].text)
+
+
+@lru_cache(maxsize=1)
+def shipped() -> RuleDetector:
+    """Return the detector of the package's rules; it takes a second or two to build, and is built once."""
+    return RuleDetector()

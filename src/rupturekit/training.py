@@ -303,12 +303,26 @@ def learn(model: Encoder, examples: Sequence[Example], settings: Settings, *, qu
 
 
 @torch.no_grad()
-def predict(model: Encoder, transcripts: Iterable[Transcript], tokenizer: Any, recipe: Recipe) -> list[Predicted]:
-    """Return, for each session, turn logits (n_turns, 5 + markers) and each turn's token logits."""
+def predict(
+    model: Encoder,
+    transcripts: Iterable[Transcript],
+    tokenizer: Any,
+    recipe: Recipe,
+    hidden: Mapping[bytes, np.ndarray] | None = None,
+) -> list[Predicted]:
+    """Return, for each session, turn logits (n_turns, 5 + markers) and each turn's token logits.
+
+    ``hidden`` is what a frozen base made of each window, by the bytes of its token ids.
+    """
     device = next(model.parameters()).device
 
     def run(inputs: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-        turn, token = model(*(torch.from_numpy(inputs[n]).to(device) for n in ("input_ids", "owner", "features")))
+        ids, owner, features = (torch.from_numpy(inputs[n]).to(device) for n in ("input_ids", "owner", "features"))
+        if hidden:
+            read = torch.from_numpy(hidden[inputs["input_ids"].tobytes()][None]).to(device)
+            turn, token = model.heads(read, owner, features)
+        else:
+            turn, token = model(ids, owner, features)
         return turn.float().cpu().numpy(), token.float().cpu().numpy()
 
     return [read_windows(t, tokenizer, recipe, len(MARKERS), run) for t in transcripts]
@@ -355,7 +369,8 @@ def cross_validate(
     return [out[i] for i in range(len(sessions))]
 
 
-def _data_facts(sessions: Sequence[AnnotatedTranscript]) -> list[dict[str, Any]]:
+def data_facts(sessions: Sequence[AnnotatedTranscript]) -> list[dict[str, Any]]:
+    """Return what a card says of the coded sessions, a row for each corpus."""
     out = []
     for corpus in sorted({s.transcript.meta["corpus"] for s in sessions}):
         own = [s for s in sessions if s.transcript.meta["corpus"] == corpus]
@@ -433,7 +448,7 @@ def train(
     config |= {"encoder": model.base.config.to_dict()}
     write_model(Path(out), model, tokenizer, config)
     facts = measure(held, annotate_held_out(held, fold), fold, draws) | {
-        "data": _data_facts(sessions), "folds": n_folds, "groups": len({group_of(s) for s in sessions}),
+        "data": data_facts(sessions), "folds": n_folds, "groups": len({group_of(s) for s in sessions}),
         "command": command, "seed": settings.seed, "torch": torch.__version__, "minutes": (time.time() - started) / 60,
         "synthetic": (len(written), sum(len(s.transcript) for s in written)),
         "marker_counts": {

@@ -1,0 +1,201 @@
+"""Fit a model folder on from a team's own codes, and say honestly what that is worth on their clients.
+
+Needs the ``train`` extra. Either the heads alone are fitted, on what the frozen encoder makes of each window
+(a few minutes on a laptop), or the whole encoder. Whatever is measured is measured on clients held out; what
+calibrates and cuts is held out within those (nested folds), so that nothing is tuned on what it is tested on.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from .annotation import AnnotatedTranscript
+from .calibration import Held, annotate_as_told, calibrate, configuration, hold, measure
+from .card import write_card
+from .classifier import Predicted, Recipe
+from .coding import MARKERS, group_of, votes
+from .encoder import Encoder, model_folder, new_encoder, read_base
+from .evaluation import evaluate
+from .pipeline import Annotator
+from .training import Example, Settings, data_facts, examples_of, folds, learn, lessons, predict, write_model
+
+FOLDS = 5
+"""Folds from that many clients on; with fewer, every client is a fold."""
+NO_INTERVAL, FEW = 10, 20
+"""Clients below which no interval is given, and below which intervals are called rough."""
+HEADS = Settings(epochs=6, head_lr=3e-4, batch=8)
+WHOLE = Settings(epochs=2, lr=2e-5, head_lr=2e-4)
+
+
+def adapt(
+    codings: Iterable[AnnotatedTranscript],
+    init: str | Path,
+    out: str | Path,
+    *,
+    whole: bool = False,
+    version: str = "1",
+    seed: int = 13,
+    draws: int = 500,
+    command: str = "rupturekit train --codes",
+) -> dict[str, Any]:
+    """Fit a model on from coded sessions, measure it by client, and write a model folder with its card.
+
+    Parameters
+    ----------
+    codings : iterable of AnnotatedTranscript
+        Sessions with what coders gave, as `rupturekit.coding.read_codings` returns them.
+    init : path-like
+        Model folder to start from, with ``model.safetensors``.
+    out : path-like
+        Model folder to write; `rupturekit.Annotator` takes it.
+    whole : bool
+        Fit the encoder too, and not its heads alone: slower, and better with many codes.
+    version : str
+        Goes into the configuration and the card.
+    seed : int
+        The same gives the same model and figures on the same machine.
+    draws : int
+        Resamples for each interval; there are none below ten clients.
+
+    Returns
+    -------
+    dict
+        The facts that the card states. ``init`` holds the figures of the model started from on the same sessions,
+        ``caution`` what the number of clients says of all figures.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than two clients, or ``init`` is no model folder.
+    """
+    started = time.time()
+    if not model_folder(init):
+        raise ValueError(
+            f"{init}: not a model folder with model.onnx and model.safetensors; the wheel leaves the latter out, "
+            "the repository has it in models/"
+        )
+    corpus = "own codes"
+    sessions = [
+        replace(s, transcript=replace(s.transcript, meta={"corpus": corpus, **s.transcript.meta})) for s in codings
+    ]
+    clients = sorted({group_of(s) for s in sessions})
+    if len(clients) < 2:
+        raise ValueError(
+            f"{len(clients)} client in these codes: with nobody held out nothing can be measured. Code sessions of two "
+            "clients at least (client_id, or group, tells whose a session is)"
+        )
+    kept = json.loads((Path(init) / "config.json").read_text("utf-8"))
+    fold = folds(sessions, FOLDS) if len(clients) >= FOLDS else [clients.index(group_of(s)) for s in sessions]
+    settings = replace(WHOLE if whole else HEADS, seed=seed, recipe=Recipe(**kept["recipe"]))
+    fitter = _Fitter(sessions, init, settings, whole)
+    told, found = _nested(fitter, sessions, fold, kept)
+    print("fitting on all sessions", flush=True)
+    model = fitter.fit(range(len(sessions)))
+    fitted = calibrate(told, kept)
+    config = {
+        **kept, **configuration(fitted), "name": Path(out).name, "version": version,
+        "init": {"name": kept["name"], "version": kept["version"], "fitted": "whole encoder" if whole else "heads"},
+    }  # fmt: skip
+    write_model(Path(out), model, fitter.tokenizer, config)
+    if len(clients) < NO_INTERVAL:
+        draws = 0
+    as_it_was = evaluate(sessions, Annotator(model=Path(init)).pipe(s.transcript for s in sessions), draws)
+    facts = measure(told, found, fold, draws) | {
+        "data": data_facts(sessions), "folds": len(set(fold)), "groups": len(clients), "command": command,
+        "seed": seed, "torch": torch.__version__, "minutes": (time.time() - started) / 60, "synthetic": (0, 0),
+        "marker_counts": {name: sum(v.is_gold(name) for s in sessions for v in votes(s).values()) for name in MARKERS},
+        "init": as_it_was["turns"], "caution": _caution(len(clients)),
+    }  # fmt: skip
+    write_card(Path(out), config, facts)
+    return facts
+
+
+def _caution(clients: int) -> str:
+    if clients < FOLDS:
+        return (
+            f"**Exploratory**: {clients} clients, each held out once. These figures say little of another client; "
+            "there are no intervals."
+        )
+    if clients < NO_INTERVAL:
+        return f"{clients} clients: too few for intervals. Read the figures as rough."
+    if clients < FEW:
+        return f"{clients} clients: the intervals rest on few and are rough."
+    return ""
+
+
+class _Fitter:
+    """Fits a fresh copy of the model on some of the sessions."""
+
+    def __init__(
+        self, sessions: Sequence[AnnotatedTranscript], init: str | Path, settings: Settings, whole: bool
+    ) -> None:
+        self.settings = settings
+        self.tokenizer, _ = read_base(init, settings.recipe)
+        frozen = settings.frozen_layers if whole else 1_000
+        self._start = new_encoder(init, self.tokenizer, settings.recipe, frozen_layers=frozen).eval()
+        self._examples = [examples_of([lesson], self.tokenizer, settings.recipe) for lesson in lessons(sessions)]
+        self._hidden: dict[bytes, np.ndarray] = {}
+        if not whole:
+            for example in (e for own in self._examples for e in own):
+                example.hidden = self._hidden[example.ids.tobytes()] = _read(self._start, example)
+
+    def fit(self, which: Iterable[int]) -> Encoder:
+        torch.manual_seed(self.settings.seed)
+        model = copy.deepcopy(self._start)
+        return learn(model, [e for i in which for e in self._examples[i]], self.settings, quiet=True)
+
+    def held_out(
+        self, sessions: Sequence[AnnotatedTranscript], fold: Sequence[int], without: set[int]
+    ) -> dict[int, Predicted]:
+        """Fit without some folds; return what is predicted of their sessions."""
+        model = self.fit(i for i, f in enumerate(fold) if f not in without)
+        test = [i for i, f in enumerate(fold) if f in without]
+        transcripts = [sessions[i].transcript for i in test]
+        return dict(zip(test, predict(model, transcripts, self.tokenizer, self.settings.recipe, self._hidden)))
+
+
+@torch.no_grad()
+def _read(model: Encoder, example: Example) -> np.ndarray:
+    out: np.ndarray = model.hidden(torch.from_numpy(example.ids)[None])[0].numpy()
+    return out
+
+
+def _nested(
+    fitter: _Fitter, sessions: Sequence[AnnotatedTranscript], fold: Sequence[int], kept: Mapping[str, Any]
+) -> tuple[Held, list[AnnotatedTranscript]]:
+    """Return what models that never saw a session's client predict, and annotate with calibrations from inside.
+
+    To calibrate fold a's model, fold b is predicted by a model that saw neither; the same model predicts a for
+    b's calibration. With two clients there is nothing to fit on then: the calibration is the one started from.
+    """
+    numbers = sorted(set(fold))
+    of = {k: [i for i, f in enumerate(fold) if f == k] for k in numbers}
+    without_one: dict[int, Predicted] = {}
+    for k in numbers:
+        print(f"fold {k + 1} of {len(numbers)}", flush=True)
+        without_one |= fitter.held_out(sessions, fold, {k})
+    everything = hold(sessions, [without_one[i] for i in range(len(sessions))], None)
+    inner: dict[int, dict[int, Predicted]] = {k: {} for k in numbers}
+    if len(numbers) > 2:
+        for a in numbers:
+            for b in (b for b in numbers if b > a):
+                said = fitter.held_out(sessions, fold, {a, b})
+                inner[a] |= {i: said[i] for i in of[b]}
+                inner[b] |= {i: said[i] for i in of[a]}
+    found: dict[int, AnnotatedTranscript] = {}
+    for k in numbers:
+        fitted = kept
+        if inner[k]:
+            others = sorted(inner[k])
+            fitted = calibrate(replace(everything[others], predicted=[inner[k][i] for i in others]), kept)
+        found |= dict(zip(of[k], annotate_as_told(everything[of[k]], fitted)))
+    return everything, [found[i] for i in range(len(sessions))]

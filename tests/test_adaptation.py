@@ -1,0 +1,109 @@
+"""Going on from a model with a team's own codes: what is held out, what is kept, and that the folder works."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("torch")
+pytest.importorskip("transformers")
+
+from rupturekit import AnnotatedTranscript, Annotator, Coded, Marker, Transcript, Turn, adaptation
+from rupturekit.adaptation import adapt
+from rupturekit.annotation import FAMILIES
+from rupturekit.cli import main
+from rupturekit.coding import read_codings, votes
+
+SHIPPED = Path(__file__).parents[1] / "models" / "withdrawal-en"
+TALK = [
+    ("therapist", "How was it to keep the diary this week?"),
+    ("client", "I kept it on four days, it was easier than I had thought."),
+    ("therapist", "Tell me more about that."),
+    ("client", "We walked along the canal and I slept better after it."),
+    ("therapist", "So walking helped you."),
+    ("client", "Yes, and I called my sister on Sunday, which was good."),
+]
+
+
+def coding(number: int, client: str, families: tuple[str, ...] = FAMILIES, coder: str = "AB") -> AnnotatedTranscript:
+    """Return a session whose one marker, on words that no model would mark, is the team's own idea."""
+    turns = tuple(Turn(i, role, role, text) for i, (role, text) in enumerate(TALK * 2))  # type: ignore[arg-type]
+    marker = [Marker(t, 0, 9, "withdrawal", "topic_shift", clarity=3, source=f"coder:{coder}") for t in (3, 9)]
+    return AnnotatedTranscript(
+        Transcript(f"s{number}", turns, meta={"client_id": client}),
+        tuple(marker) if "withdrawal" in families else (),
+        coded=tuple(Coded(f"coder:{coder}", family, 0, len(turns) - 1) for family in families),
+    )
+
+
+@pytest.fixture
+def briefly(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(adaptation, "HEADS", replace(adaptation.HEADS, epochs=8, head_lr=5e-3))
+
+
+def test_the_heads_learn_a_teams_own_idea_and_the_folder_annotates(tmp_path: Path, briefly: None) -> None:
+    codings = [coding(i, f"client {i}") for i in range(5)]
+    facts = adapt(codings, SHIPPED, tmp_path / "ours", draws=5)
+    after, before = ({r["score"]: r for r in facts[k] if r["turns"] == "all"} for k in ("turns", "init"))
+    assert after["withdrawal"]["AP"][0] > 0.95 > before["withdrawal"]["AP"][0]
+    card = (tmp_path / "ours" / "README.md").read_text("utf-8")
+    assert "Fitted on from withdrawal-en" in card
+    assert "5 clients: too few for intervals" in card
+    talk = codings[0].transcript
+    was, now = (Annotator(model=m)(talk).turn_scores()[3]["withdrawal"] for m in (SHIPPED, tmp_path / "ours"))
+    assert now > was
+
+
+def test_few_clients_are_exploratory_and_one_is_refused(tmp_path: Path) -> None:
+    codings = [coding(i, f"client {i}") for i in range(2)]
+    facts = adapt(codings, SHIPPED, tmp_path / "two")
+    assert json.dumps(adapt(codings, SHIPPED, tmp_path / "again")["turns"]) == json.dumps(facts["turns"])
+    assert "Exploratory" in (tmp_path / "two" / "README.md").read_text("utf-8")
+    assert all(str(r["AP"][1]) == "nan" for r in facts["turns"])
+    kept, now = (json.loads((p / "config.json").read_text())["calibration"] for p in (SHIPPED, tmp_path / "two"))
+    assert now == kept  # four turns are too few to calibrate on
+    with pytest.raises(ValueError, match="1 client in these codes"):
+        adapt([coding(i, "one") for i in range(4)], SHIPPED, tmp_path / "one")
+    assert not (tmp_path / "one").exists()
+
+
+def test_families_that_nobody_coded_are_left_as_they_were(tmp_path: Path) -> None:
+    codings = [coding(i, f"client {i}", families=("withdrawal",)) for i in range(3)]
+    assert votes(codings[0])[3].raters_of("confrontation") == ()
+    facts = adapt(codings, SHIPPED, tmp_path / "ours")
+    assert {r["score"] for r in facts["turns"]} == {"withdrawal"}
+    kept, now = (json.loads((p / "config.json").read_text())["calibration"] for p in (SHIPPED, tmp_path / "ours"))
+    assert now["resolution"] == kept["resolution"]
+
+
+def test_a_model_folder_without_float_weights_says_where_they_are(tmp_path: Path) -> None:
+    bare = tmp_path / "bare"
+    shutil.copytree(SHIPPED, bare, ignore=shutil.ignore_patterns("*.safetensors"))
+    with pytest.raises(ValueError, match=r"model\.safetensors"):
+        adapt([coding(i, f"c{i}") for i in range(3)], bare, tmp_path / "ours")
+
+
+def test_codings_of_several_files_are_put_together(tmp_path: Path) -> None:
+    folder = tmp_path / "coded"
+    folder.mkdir()
+    for coder in ("AB", "CD"):
+        lines = [coding(i, f"client {i}", coder=coder).to_json() for i in range(3)]
+        (folder / f"{coder}.jsonl").write_text("\n".join(lines) + "\n", "utf-8")
+    sessions = read_codings(folder)
+    assert [s.transcript.id for s in sessions] == ["s0", "s1", "s2"]
+    assert votes(sessions[0])[1].raters_of("withdrawal") == ("coder:AB", "coder:CD")
+    other = replace(sessions[0], transcript=Transcript("s0", (Turn(0, "C", "client", "Something else."),)))
+    (folder / "EF.jsonl").write_text(other.to_json() + "\n", "utf-8")
+    with pytest.raises(ValueError, match="session s0: two codings of different transcripts, from turn 0 on"):
+        read_codings(folder)
+
+
+def test_the_command_line_says_what_it_needs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "--codes", str(tmp_path), "--out", str(tmp_path / "m")]) == 2
+    assert "--codes and --init" in capsys.readouterr().err
+    assert main(["train", "--codes", str(tmp_path), "--init", str(SHIPPED), "--out", str(tmp_path / "m")]) == 2
+    assert "nothing that somebody coded" in capsys.readouterr().err
