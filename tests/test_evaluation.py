@@ -17,7 +17,6 @@ from rupturekit.evaluation import (
     cross_fitted,
     evaluate,
     f1,
-    icc,
     interval,
     join,
 )
@@ -228,12 +227,6 @@ def test_what_one_reader_alone_gave_a_synthetic_turn_counts_whole(tmp_path):
     file = tmp_path / "made.jsonl"
     file.write_text(json.dumps(once) + "\n" + json.dumps(twice) + "\n")
     assert [votes(s)[1].share("withdrawal") for s in read_synthetic(file)] == [1, 0.5]
-
-
-def test_icc_counts_a_constant_difference_as_disagreement():
-    counts = np.array([[1.0, 1], [4, 4], [9, 9]])
-    assert icc(counts) == 1
-    assert icc(counts + np.array([0, 5])) < 0.75
 
 
 def test_an_interval_resamples_groups_and_holds_the_value():

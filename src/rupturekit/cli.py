@@ -1,4 +1,4 @@
-"""The command line: ``rupturekit annotate``, ``check``, ``evaluate`` and ``train``.
+"""The command line: ``rupturekit annotate``, ``check``, ``export``, ``import``, ``agree`` and the rest.
 
 A command is a function in `COMMANDS` that adds its parser and sets ``run``, which returns the exit code:
 0 all done, 1 something failed, 2 wrong usage. Imports that take long stand inside ``run``, so that
@@ -15,6 +15,7 @@ import shlex
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,7 @@ from .annotation import FAMILIES
 from .transcript import ROLES
 
 if TYPE_CHECKING:
+    from .annotation import AnnotatedTranscript
     from .batch import InputOutcome, Reading
 
 SHOWN = 40
@@ -378,7 +380,11 @@ def _add_evaluate(commands: Any) -> None:
         "false alarms, markers and spans, with 95 % intervals by group. Needs the evaluate extra.",
     )
     parser.add_argument(
-        "tables", nargs="+", type=Path, metavar="CODED", help="X.csv with its label layer X.labels.jsonl beside it"
+        "tables",
+        nargs="+",
+        type=Path,
+        metavar="CODED",
+        help="codings.jsonl that import wrote, or X.csv with its label layer X.labels.jsonl beside it",
     )
     parser.add_argument("--against", required=True, type=Path, metavar="DIR", help="folder that annotate wrote")
     parser.add_argument("--draws", type=int, default=500, metavar="N", help="resamples for each interval")
@@ -387,7 +393,7 @@ def _add_evaluate(commands: Any) -> None:
 
 
 def _evaluate(args: argparse.Namespace) -> int:
-    from .coding import read_coded
+    from .coding import read_coded, read_codings
     from .tables import load
 
     try:
@@ -398,7 +404,11 @@ def _evaluate(args: argparse.Namespace) -> int:
         return _complain(f'evaluating needs {error.name}: pip install "rupturekit[evaluate]"', 2)
     try:
         reading = {"roles": args.roles, "columns": args.columns, "format": args.input_format, "encoding": args.encoding}
-        coded = [session for table in args.tables for session in read_coded(table, **reading)]
+        coded = [
+            session
+            for table in args.tables
+            for session in (read_codings(table) if table.suffix == ".jsonl" else read_coded(table, **reading))
+        ]
         found = load(args.against)
         figures = evaluate(coded, found, args.draws)
     except (ValueError, OSError) as error:
@@ -412,5 +422,227 @@ def _evaluate(args: argparse.Namespace) -> int:
     return 0
 
 
-COMMANDS: Sequence[Callable[[Any], None]] = (_add_annotate, _add_check, _add_evaluate, _add_train)
+def _add_codebook(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--codebook",
+        default="3rs-2015",
+        metavar="NAME",
+        help="the codes' codebook: a name, or a .toml file of your own",
+    )
+
+
+def _annotated(path: Path) -> list[AnnotatedTranscript]:
+    from .coding import read_codings
+    from .tables import load
+
+    return load(path) if path.is_dir() or path.suffix == ".jsonl" else read_codings(path)
+
+
+def _add_export(commands: Any) -> None:
+    parser = commands.add_parser(
+        "export",
+        help="write annotated sessions for another tool: ELAN, Praat, Label Studio, INCEpTION, NVivo, …",
+        description="Writes annotated sessions, or codings, in the format of a tool in which people code.",
+    )
+    parser.add_argument("annotated", type=Path, metavar="ANNOTATED", help="folder that annotate wrote, or a JSONL file")
+    parser.add_argument("--format", required=True, choices=_exchange_formats(), metavar="NAME", help=_tools())
+    parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="folder to make")
+    parser.add_argument(
+        "--originals",
+        type=Path,
+        metavar="DIR",
+        help="folder of the files that were annotated: ELAN and Praat files get the markers in a copy",
+    )
+    parser.add_argument("--blank", action="store_true", help="without the machine's markers")
+    _add_codebook(parser)
+    parser.set_defaults(run=_export)
+
+
+def _export(args: argparse.Namespace) -> int:
+    from .codebook import load_codebook
+    from .exchange import export
+
+    try:
+        sessions = _annotated(args.annotated)
+        originals = {}
+        if args.originals:
+            for session in sessions:
+                path = args.originals / str(session.transcript.meta.get("path"))
+                if path.is_file():
+                    originals[session.transcript.id] = path
+        if args.blank:
+            sessions = [_by_hand(session) for session in sessions]
+        files = export(sessions, args.format, args.out, originals=originals, codebook=load_codebook(args.codebook))
+    except (ValueError, OSError) as error:
+        return _complain(str(error), 2)
+    print(f"{len(sessions)} sessions, {len(files)} files in {_plain(str(args.out))}")
+    return 0
+
+
+def _by_hand(session: AnnotatedTranscript) -> AnnotatedTranscript:
+    return replace(session, markers=tuple(m for m in session.markers if m.source.startswith("coder:")))
+
+
+def _exchange_formats() -> Sequence[str]:
+    from .exchange import FORMATS
+
+    return tuple(FORMATS)
+
+
+def _tools() -> str:
+    return "one of " + ", ".join(_exchange_formats())
+
+
+def _add_import(commands: Any) -> None:
+    parser = commands.add_parser(
+        "import",
+        help="read what people coded in another tool, or in a sheet",
+        description="Reads files that came back from a tool, and writes what people coded as JSONL. If one of them cannot "
+        "be read, nothing is written.",
+    )
+    parser.add_argument("files", nargs="+", type=Path, metavar="FILE")
+    parser.add_argument(
+        "--format", required=True, choices=(*_exchange_formats(), "sheet"), metavar="NAME", help=f"{_tools()}, sheet"
+    )
+    parser.add_argument(
+        "--transcripts", required=True, type=Path, metavar="ANNOTATED", help="what was given out: folder or JSONL file"
+    )
+    parser.add_argument("--out", required=True, type=Path, metavar="FILE.jsonl")
+    parser.add_argument("--coder", metavar="ID", help="whose work it is, where the files name nobody")
+    parser.add_argument("--coders", type=_pairs, metavar="NAME=ID,…", help="the tool's names of the coders → their ids")
+    _add_codebook(parser)
+    parser.set_defaults(run=_import)
+
+
+def _import(args: argparse.Namespace) -> int:
+    from .batch import reason
+    from .codebook import load_codebook
+    from .coding import merged
+    from .exchange import import_codes
+    from .sheets import read
+
+    if args.out.exists():
+        return _complain(f"{args.out} exists already; give another file", 2)
+    try:
+        given = [session.transcript for session in _annotated(args.transcripts)]
+        book = load_codebook(args.codebook)
+    except (ValueError, OSError) as error:
+        return _complain(str(error), 2)
+    codings: list[AnnotatedTranscript] = []
+    code = 0
+    for path in args.files:
+        try:
+            if args.format == "sheet":
+                codings += read(path, given, coder=args.coder, codebook=book)
+            else:
+                codings += import_codes(path, args.format, given, coder=args.coder, coders=args.coders, codebook=book)
+        except Exception as error:
+            code = _complain(reason(error), 1)
+    if code:
+        return _complain("nothing was written", code)
+    try:
+        sessions = merged(codings)
+        part = args.out.with_name(f".{args.out.name}.part")
+        args.out.parent.mkdir(parents=True, exist_ok=True)
+        part.write_text("".join(session.to_json() + "\n" for session in sessions), "utf-8", newline="\n")
+        part.replace(args.out)
+    except (ValueError, OSError) as error:
+        return _complain(str(error), 2)
+    coders = Counter(m.source for session in sessions for m in session.markers)
+    coders.update({c.source: 0 for session in sessions for c in session.coded})
+    _print_table(["coder", "markers"], [[source.removeprefix("coder:"), n] for source, n in sorted(coders.items())])
+    print(f"{len(sessions)} sessions in {_plain(str(args.out))}")
+    return 0
+
+
+def _add_agree(commands: Any) -> None:
+    parser = commands.add_parser(
+        "agree",
+        help="agreement between coders, and between coders and the machine",
+        description="Compares any number of codings of the same sessions: kappa, alpha, AC1, ICC, spans and more, with "
+        "95 % intervals over clients; with --out also the disagreements, a LaTeX table and a paragraph for a paper.",
+    )
+    parser.add_argument(
+        "codings", nargs="+", type=Path, metavar="CODING", help="JSONL of codings, table with labels, annotated folder"
+    )
+    parser.add_argument("--level", choices=("turn", "segment", "session"), default="turn")
+    parser.add_argument("--segment", type=float, default=300.0, metavar="SECONDS", help="length of a segment")
+    parser.add_argument("--draws", type=int, default=2000, metavar="N", help="resamples for each interval")
+    parser.add_argument("--seed", type=int, default=0, metavar="N")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="folder to make, for everything")
+    _add_codebook(parser)
+    parser.set_defaults(run=_agree)
+
+
+def _agree(args: argparse.Namespace) -> int:
+    from .agreement import agreement, write
+    from .codebook import load_codebook
+
+    if args.out and args.out.exists() and (not args.out.is_dir() or any(args.out.iterdir())):
+        return _complain(f"{args.out} exists and is not an empty folder; give another", 2)
+    try:
+        found = agreement(
+            *map(_annotated, args.codings),
+            level=args.level,
+            segment_s=args.segment,
+            codebook=load_codebook(args.codebook),
+            draws=args.draws,
+            seed=args.seed,
+        )
+        print(found.markdown())
+        if args.out:
+            files = write(found, args.out)
+            print(f"\n{', '.join(file.name for file in files)} are in {_plain(str(args.out))}")
+    except (ValueError, OSError) as error:
+        return _complain(str(error), 2)
+    return 0
+
+
+def _add_sheet(commands: Any) -> None:
+    parser = commands.add_parser(
+        "sheet",
+        help="write the 3RS sheet: a row for each segment and marker, with global ratings to fill in",
+        description="Writes a spreadsheet for human coders, filled in with what was found or blank. `rupturekit import "
+        "--format sheet` reads it back.",
+    )
+    parser.add_argument("annotated", type=Path, metavar="ANNOTATED", help="folder that annotate wrote, or a JSONL file")
+    parser.add_argument("--out", required=True, type=Path, metavar="FILE", help="FILE.xlsx or FILE.csv")
+    parser.add_argument("--segment", type=float, default=300.0, metavar="SECONDS", help="length of a segment")
+    parser.add_argument("--coder", metavar="ID", help="whom the sheet is for, or whose codes are in it")
+    parser.add_argument("--blank", action="store_true", help="hide what the machine said")
+    parser.add_argument("--crosswalk", metavar="NAME", help="show another scheme's names beside: 3rs-2022")
+    _add_codebook(parser)
+    parser.set_defaults(run=_sheet)
+
+
+def _sheet(args: argparse.Namespace) -> int:
+    from .codebook import load_codebook, load_crosswalk
+    from .sheets import write
+
+    try:
+        files = write(
+            _annotated(args.annotated),
+            args.out,
+            codebook=load_codebook(args.codebook),
+            segment_s=args.segment,
+            coder=args.coder,
+            blank=args.blank,
+            crosswalk=load_crosswalk(args.crosswalk) if args.crosswalk else None,
+        )
+    except (ValueError, OSError) as error:
+        return _complain(str(error), 2)
+    print("\n".join(_plain(str(file)) for file in files))
+    return 0
+
+
+COMMANDS: Sequence[Callable[[Any], None]] = (
+    _add_annotate,
+    _add_check,
+    _add_export,
+    _add_import,
+    _add_sheet,
+    _add_agree,
+    _add_evaluate,
+    _add_train,
+)
 """Each adds one command to the parser."""

@@ -19,6 +19,8 @@ import numpy as np
 
 from .annotation import CLIENT_FAMILIES, FAMILIES, AnnotatedTranscript
 from .coding import GOLD, Votes, group_of, votes
+from .coefficients import ICC
+from .coefficients import value as coefficient
 from .score import ROLE_OF, present
 
 ORDER = ("withdrawal", "confrontation", "rupture", "resolution", "therapist_defensive")
@@ -145,32 +147,6 @@ def resampled(group: np.ndarray, figure: Callable[[np.ndarray], float], draws: i
     known = [v for v in values if not np.isnan(v)] if len(rows) > 1 else []  # one client says nothing of others
     low, high = np.percentile(known, [2.5, 97.5]) if known else (np.nan, np.nan)
     return figure(np.arange(len(group))), float(low), float(high)
-
-
-def icc(table: np.ndarray) -> float:
-    """Return ICC(A,1): absolute agreement of single measurements, two-way (McGraw & Wong 1996, case 2A).
-
-    Parameters
-    ----------
-    table : ndarray, shape (n_sessions, n_measures)
-
-    Examples
-    --------
-    The worked example of Shrout & Fleiss (1979), who call it ICC(2,1):
-
-    >>> table = np.array([[9, 2, 5, 8], [6, 1, 3, 2], [8, 4, 6, 8], [7, 1, 2, 6], [10, 5, 6, 9], [6, 2, 4, 7]])
-    >>> round(icc(table), 2)
-    0.29
-    """
-    n, k = table.shape
-    if n < 2:
-        return float("nan")
-    rows, columns, grand = table.mean(1), table.mean(0), table.mean()
-    of_rows = k * ((rows - grand) ** 2).sum() / (n - 1)
-    of_columns = n * ((columns - grand) ** 2).sum() / (k - 1)
-    rest = ((table - rows[:, None] - columns + grand) ** 2).sum() / ((n - 1) * (k - 1))
-    total = of_rows + (k - 1) * rest + k * (of_columns - rest) / n
-    return float((of_rows - rest) / total) if total else float("nan")
 
 
 def best_threshold(gold: np.ndarray, probability: np.ndarray) -> float:
@@ -457,6 +433,7 @@ def session_figures(sessions: Sequence[Session], draws: int) -> list[dict[str, A
         return []
     each = [turns.session == i for i in range(len(sessions)) if (turns.session == i).any()]
     counts = np.array([(j.gold[own].sum(), j.marked[own].sum(), own.sum()) for own in each], float)
+    rates = 100 * counts[:, :2] / counts[:, 2:]
     group = np.array([j.group[own][0] for own in each])
     # no rater gave a rupture on any turn: a single vote is enough to count a session as not clean
     clean = np.array([not any(v.gave(r, "rupture") for v in s.votes.values() for r in v.given) for s in sessions])
@@ -468,9 +445,9 @@ def session_figures(sessions: Sequence[Session], draws: int) -> list[dict[str, A
 
     return [
         {"figure": "rupture turns of a session, ICC(A,1)", "n": len(counts),
-         "value": resampled(group, lambda rows: icc(counts[rows, :2]), draws)},
+         "value": resampled(group, lambda rows: coefficient(ICC("A,1"), counts[rows, :2]), draws)},
         {"figure": "rupture turns per 100 client turns, ICC(A,1)", "n": len(counts),
-         "value": resampled(group, lambda rows: icc(100 * counts[rows, :2] / counts[rows, 2:]), draws)},
+         "value": resampled(group, lambda rows: coefficient(ICC("A,1"), rates[rows]), draws)},
         {"figure": "marked per 100 client turns in sessions where no rater coded a rupture", "n": int(quiet.sum()),
          "value": resampled(j.group, alarms, draws)},
     ]  # fmt: skip
