@@ -497,7 +497,7 @@ def _add_import(commands: Any) -> None:
     parser = commands.add_parser(
         "import",
         help="read what people coded in another tool, or in a sheet",
-        description="Reads files that came back from a tool, and writes what people coded as JSONL. If one of them cannot "
+        description="Reads files that came back from a tool, and writes what people coded as JSONL. If one cannot "
         "be read, nothing is written.",
     )
     parser.add_argument("files", nargs="+", type=Path, metavar="FILE")
@@ -635,12 +635,43 @@ def _sheet(args: argparse.Namespace) -> int:
     return 0
 
 
+def _add_sample(commands: Any) -> None:
+    parser = commands.add_parser(
+        "sample",
+        help="draw segments for blind double coding, and list the turns most worth reading",
+        description="Draws segments, balanced over sessions, predicted score and length, and writes each coder a blank "
+        "sheet. design.csv and worth_reading.csv tell what the machine said: they are for the researcher alone.",
+    )
+    parser.add_argument("annotated", type=Path, metavar="ANNOTATED", help="folder that annotate wrote, or a JSONL file")
+    parser.add_argument("--n", type=int, required=True, metavar="N", help="segments to draw, and turns to list")
+    parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="folder to make")
+    parser.add_argument("--coders", default="A,B", metavar="ID,…", help="a blank sheet is written for each")
+    parser.add_argument("--seed", type=int, default=13, metavar="N", help="the same draws the same")
+    _add_codebook(parser)
+    parser.set_defaults(run=_sample)
+
+
+def _sample(args: argparse.Namespace) -> int:
+    from .codebook import load_codebook
+    from .sampling import write
+
+    coders = [coder.strip() for coder in args.coders.split(",") if coder.strip()]
+    try:
+        book = load_codebook(args.codebook)
+        files = write(_annotated(args.annotated), args.n, args.out, seed=args.seed, coders=coders, codebook=book)
+    except (ValueError, OSError) as error:
+        return _complain(str(error), 2)
+    print("\n".join(_plain(str(file)) for file in files))
+    return 0
+
+
 COMMANDS: Sequence[Callable[[Any], None]] = (
     _add_annotate,
     _add_check,
     _add_export,
     _add_import,
     _add_sheet,
+    _add_sample,
     _add_agree,
     _add_evaluate,
     _add_train,

@@ -1,0 +1,831 @@
+"""The 3RS sheet: codings as a table that a rater fills in with a spreadsheet, and back.
+
+A 3RS rater goes through a session in segments of five minutes and notes for every marker whether it occurred
+(Eubanks, Muran & Safran 2015). The sheet has a row for each session, segment and marker of the codebook, and a
+further row where a marker of a segment has another clarity, remark or coder. XLSX holds five sheets, CSV five files:
+``Markers`` (``X.csv``), ``Ratings`` of whole sessions (``X.ratings.csv``), ``Turns`` with what was said
+(``X.turns.csv``), ``Codebook`` with the definitions (``X.codebook.csv``) and ``Instructions``.
+
+What a row says when it is read:
+
+* ``turns`` are the turn numbers on which the marker stands, as ``12`` or ``12;14``. It stands on the whole turn,
+  unless ``spans`` narrows it: ``12:0-17;14:3-9`` are half-open offsets in Unicode code points. A span of a turn that
+  ``turns`` lacks is an error, so that the two cannot contradict each other.
+* A clarity without a turn means "somewhere in this segment". The marker is put on the whole of the segment's first
+  turn of the role that it is coded on, with the note ``segment`` (`SEGMENT_NOTE`): right for agreement by segments
+  and sessions, not for agreement by turns.
+* Without clarity and without turns, the marker was looked for and not found. A row that was deleted says the same.
+* An ``x`` under ``not coded`` says that the coder left the row's family out in the row's segment. All rows of the
+  family there must have it. In a row without a code it holds for the row's family, or for all where none is named.
+* ``coder`` is whose row it is. What the machine marked and the coder left standing is the coder's.
+* ``from``, ``to``, ``label``, ``times``, ``words``, ``source`` and ``score`` are for the eye and are not read.
+
+Text that a spreadsheet would take for a formula is typed as text in XLSX and gets an apostrophe in CSV, which is
+taken off again. Control characters, which XLSX cannot hold, become U+FFFD, but for tabs and line feeds.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import re
+import zipfile
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from itertools import groupby, islice
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from .annotation import FAMILIES, AnnotatedTranscript, Coded, Family, Marker
+from .codebook import Codebook, CodebookMarker, Crosswalk, load_codebook
+from .readers.encoding import decode
+from .readers.raw import ReadError, Source
+from .score import ROLE_OF, SEGMENT_S, is_timed, segments
+from .transcript import Transcript
+
+Value: TypeAlias = "str | int | float | None"
+Row: TypeAlias = dict[str, Value]
+
+WORDS_PER_MINUTE = 150
+"""How fast people talk, for the times of a session that has none."""
+SEGMENT_NOTE = "segment"
+"""How the note of a marker begins that was given for a segment, without a turn."""
+RATINGS: Mapping[str, str] = {
+    "significance confrontation": "How much confrontation weighed on the session: 1 not at all, 5 heavily.",
+    "significance withdrawal": "How much withdrawal weighed on the session: 1 not at all, 5 heavily.",
+    "resolution": "How far the ruptures were resolved by the end: 1 not at all or worse, 5 fully.",
+    "therapist contribution": "How far the therapist caused the ruptures or made them worse: 1 not at all, 5 mainly.",
+}
+"""The ratings of a whole session, each from 1 to 5."""
+
+_HOW = (
+    "Go through the session segment by segment. The sheet Turns has what was said, with the number of each turn.",
+    "The sheet Codebook has the definitions of the markers.",
+    "If a marker is there, give its clarity (1 faint or arguable, 2 clear, 3 strong) and its turns, as 12 or 12;14.",
+    "If you cannot tell the turn, the clarity alone says that the marker is somewhere in the segment.",
+    "If a marker is not there, leave its row empty.",
+    "If the same marker has different clarities in one segment, copy the row and give each its own.",
+    "What is filled in already was marked by the machine or by you before: leave it, change it, or delete the row.",
+    "If you change turns by hand, empty spans in that row: it holds the places of the words in the turns.",
+    "If you left a family out in a segment, put an x under not coded in all its rows there. Not coded is not none.",
+    "In the sheet Ratings, judge each session as a whole, from 1 to 5.",
+    *(f"{name}: {meaning}" for name, meaning in RATINGS.items()),
+)
+_FILLED_IN = {"clarity", "turns", "note", "coder", "not coded", *RATINGS}
+_WIDTHS = {"session": 16, "label": 38, "family": 15, "marker": 24, "words": 60, "text": 110, "note": 30, "turns": 12}
+_WIDTHS |= {"definition": 80, "not when": 50, "spans": 18, "code": 8, "how to fill it in": 110}
+_READ = {"session", "segment", "first turn", "last turn", "code", "marker", "family", "spans", *_FILLED_IN}
+_WRAPPED = {"text", "definition", "not when", "remark", "how to fill it in"}
+_LONGEST = 16_000  # a cell holds 32,767 UTF-16 units
+_FEW = 500  # spans in a cell, so that they fit
+_YES, _NO = ("x", "yes", "true", "1"), ("", "no", "false", "0")
+_HEADER_WITHIN = 20
+_UNPACKED = 512 * 2**20
+_OLD_OFFICE = b"\xd0\xcf\x11\xe0"
+
+
+def write(
+    sessions: Iterable[AnnotatedTranscript],
+    out: str | os.PathLike[str],
+    *,
+    codebook: Codebook | None = None,
+    segment_s: float = SEGMENT_S,
+    coder: str | None = None,
+    blank: bool = False,
+    crosswalk: Crosswalk | None = None,
+) -> list[Path]:
+    """Write the 3RS sheet of sessions, filled in with the markers that they have.
+
+    Where a session's ``coded`` says what a coder went through, or is to go through, there are rows for that alone.
+
+    Parameters
+    ----------
+    sessions : iterable of AnnotatedTranscript
+    out : path-like
+        An ``.xlsx`` or ``.csv`` file that does not exist yet. CSV makes four more files beside it.
+    codebook : Codebook, optional
+        Whose markers are asked for; the shipped one by default.
+    segment_s : float
+        Length of a segment in seconds. Without times, segments are cut by turns (`score.segments`) and their times
+        are estimated from the words.
+    coder : str, optional
+        Who is to fill it in. What the machine marked stands in this coder's rows.
+    blank : bool
+        Whether to hide all markers.
+    crosswalk : Crosswalk, optional
+        For a column with the names of another scheme.
+
+    Returns
+    -------
+    list of Path
+        The files written.
+
+    Raises
+    ------
+    ValueError
+        If a marker is not in the codebook or on a turn that its coder did not code, a session has no words, two
+        have one id, or the file is neither XLSX nor CSV. Nothing is written then.
+    FileExistsError
+        If a file exists: somebody may have filled it in.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from rupturekit import Turn
+    >>> session = Transcript("s1", (Turn(0, "T", "therapist", "And at home?"), Turn(1, "C", "client", "I guess.")))
+    >>> given = Marker(1, 0, 7, "withdrawal", "minimal_response", clarity=2, source="coder:AB")
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     _ = write([AnnotatedTranscript(session, (given,))], Path(folder, "AB.xlsx"))
+    ...     (coding,) = read(Path(folder, "AB.xlsx"), [session])
+    >>> coding.markers == (given,), len(coding.coded)
+    (True, 4)
+    """
+    out = Path(out)
+    if out.suffix.lower() not in (".xlsx", ".csv"):
+        raise ValueError(f"{out.name}: give a sheet a name that ends in .xlsx or .csv")
+    if not segment_s > 0:
+        raise ValueError(f"segments of {segment_s} seconds: give a length above 0")
+    tables = _tables(sessions, codebook or load_codebook(), segment_s, coder, blank, crosswalk)
+    if out.suffix.lower() == ".xlsx":
+        files = {out: _xlsx(tables)}
+    else:
+        files = {}
+        for table in tables:
+            path = out if table.title == "Markers" else out.with_suffix(f".{table.title.lower()}.csv")
+            files[path] = csv_bytes(table.header, table.values())
+    if there := [path for path in files if path.exists()]:
+        raise FileExistsError(f"{there[0]} exists and may have been filled in; give another name")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    for path, data in files.items():
+        part = path.with_name(f".{path.name}.part")
+        part.write_bytes(data)
+        part.replace(path)
+    return list(files)
+
+
+def read(
+    path: str | os.PathLike[str],
+    sessions: Iterable[Transcript],
+    *,
+    coder: str | None = None,
+    codebook: Codebook | None = None,
+) -> list[AnnotatedTranscript]:
+    """Read a filled-in sheet: the markers, and what each coder went through.
+
+    A sheet that lists a session says that its coder went through all of it, for every family of the codebook, but
+    for what is marked as not coded. Columns may be in any order, rows may be added or deleted.
+
+    Parameters
+    ----------
+    path : path-like
+        The XLSX or CSV file.
+    sessions : iterable of Transcript
+        The sessions that the sheet was written for, or more.
+    coder : str, optional
+        Whose the rows are in which the coder column is empty.
+    codebook : Codebook, optional
+        Whose codes were used; the shipped one by default.
+
+    Returns
+    -------
+    list of AnnotatedTranscript
+        A coding for each session in the sheet, in the order of ``sessions``.
+
+    Raises
+    ------
+    ReadError
+        If something cannot be right: a session, code, turn, span or clarity that there is none of, a marker on a
+        turn of the wrong role or on one that is marked as not coded, or nobody whose codes they are. The message
+        names file, sheet and row. Nothing of the file is taken then.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from rupturekit import Turn
+    >>> session = Transcript("s1", (Turn(0, "T", "therapist", "And at home?"), Turn(1, "C", "client", "I guess.")))
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     file = Path(folder, "mine.csv")
+    ...     _ = file.write_text("Session;Code;Clarity;Turns\\ns1;W2;3;1\\n")
+    ...     read(file, [session], coder="CD")[0].markers
+    (Marker(turn=1, start=0, end=8, family='withdrawal', marker='minimal_response', score=None, clarity=3,
+            source='coder:CD', rule_id=None, note=None),)
+    """
+    path = Path(path)
+    book = codebook or load_codebook()
+    by_id = {transcript.id: transcript for transcript in sessions}
+    rows = _read_rows(
+        path,
+        lambda names: "session" in names and bool(names & {"code", "marker"}) and bool(names & {"clarity", "turns"}),
+        "session, code and turns",
+    )
+    if not coder and not any(row["coder"] for row in rows):
+        raise ReadError(f"{path}: no coder is named in it. Give the coder's id, if what stands in it is one coder's")
+    codings: dict[str, _Coding] = {}
+    # where a row that was added says no more than its segment
+    where: dict[tuple[str, str], set[tuple[str, str]]] = {}
+    for row in rows:
+        if row["first turn"] and row["last turn"]:
+            where.setdefault((row["session"], row["segment"]), set()).add((row["first turn"], row["last turn"]))
+    for row in rows:
+        if row.text("session") not in by_id and row["session"] not in by_id:
+            raise row.error(
+                "there is no such session" if row["session"] else "no session is named",
+                "Give its id as in the transcripts; a spreadsheet may have changed it",
+            )
+        transcript = by_id.get(row.text("session")) or by_id[row["session"]]
+        marker = _marker(row, book)
+        if not (who := row["coder"].removeprefix("coder:") or coder or ""):
+            if row["clarity"] or _says_yes(row) or (row["turns"] and not row["source"]):
+                raise row.error("it has no coder", "Fill in the coder column, or give the coder's id")
+            continue
+        stretch = _stretch(row, where.get((row["session"], row["segment"]), set()), len(transcript))
+        codings.setdefault(transcript.id, _Coding(transcript, book)).add(row, who, marker, stretch)
+    return [codings[id].annotated() for id in by_id if id in codings]
+
+
+def read_ratings(path: str | os.PathLike[str]) -> list[dict[str, str | int | None]]:
+    """Read the ratings of whole sessions from a filled-in sheet.
+
+    Parameters
+    ----------
+    path : path-like
+        The XLSX file, or the CSV file: the one with the ratings, or the one with the markers that it lies beside.
+
+    Returns
+    -------
+    list of dict
+        ``session``, ``coder`` and the four ratings, 1 to 5 or None; without sessions that nobody rated.
+
+    Raises
+    ------
+    ReadError
+        If there is no such table, or a rating is not 1 to 5.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     file = Path(folder, "AB.ratings.csv")
+    ...     _ = file.write_text("session,coder,resolution,therapist contribution\\ns1,AB,4,\\ns2,AB,,\\n")
+    ...     read_ratings(file)[0]["resolution"], len(read_ratings(file))
+    (4, 1)
+    """
+    path = Path(path)
+    beside = path.with_suffix(".ratings.csv")
+    if path.suffix.lower() == ".csv" and beside.is_file():
+        path = beside
+    found = []
+    for row in _read_rows(path, lambda names: "session" in names and bool(names & set(RATINGS)), "session and ratings"):
+        given = {name: _whole(row[name]) for name in RATINGS}
+        for name, value in given.items():
+            if row[name] and value not in range(1, 6):
+                raise row.error(f"{name} is not one of 1 to 5", "Correct it, or empty the cell")
+        if any(given.values()):
+            found.append({"session": row["session"], "coder": row["coder"].removeprefix("coder:") or None, **given})
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Table:
+    title: str
+    header: Sequence[str]
+    rows: Sequence[Row]
+
+    def values(self) -> Iterator[list[Value]]:
+        return ([row.get(name) for name in self.header] for row in self.rows)
+
+
+def _tables(
+    sessions: Iterable[AnnotatedTranscript],
+    book: Codebook,
+    seconds: float,
+    coder: str | None,
+    blank: bool,
+    crosswalk: Crosswalk | None,
+) -> list[_Table]:
+    markers: list[Row] = []
+    ratings: list[Row] = []
+    turns: list[Row] = []
+    met: set[str] = set()
+    for session in sessions:
+        transcript = session.transcript
+        if transcript.meta.get("text_withheld"):
+            raise ValueError(f"session {transcript.id} has no words (--no-text); a sheet needs them")
+        if transcript.id in met:
+            raise ValueError(f"two sessions are called {transcript.id}; a sheet tells them apart by that")
+        met.add(transcript.id)
+        cut = segments(transcript, seconds)
+        by_owner = _by_owner(session, coder, blank)
+        for owner, given in by_owner.items():
+            # beside a coder's rows, the machine's are no list to be filled in
+            complete = bool(owner) or len(by_owner) == 1
+            markers += _marker_rows(session, owner, given, complete, book, cut, seconds)
+            if complete:
+                ratings.append({"session": transcript.id, "coder": owner})
+        turns += _turn_rows(transcript, cut)
+    header = (
+        "session segment from to estimated first_turn last_turn code marker label family clarity turns note coder "
+        "not_coded times words source score spans"
+    ).split()
+    header = [name.replace("_", " ") for name in header]
+    book_header = ["code", "marker", "label", "family", "speaker", "definition", "not when"]
+    if crosswalk:
+        header.insert(header.index("clarity"), crosswalk.name)
+        book_header += [crosswalk.name, "match", "remark"]
+        for row in markers:
+            row[crosswalk.name] = str(crosswalk[str(row["marker"])]) if row.get("marker") in crosswalk else None
+    return [
+        _Table("Markers", header, markers),
+        _Table("Ratings", ["session", "coder", *RATINGS, "note"], ratings),
+        _Table("Turns", ["session", "turn", "segment", "time", "speaker", "role", "text"], turns),
+        _Table("Codebook", book_header, list(_codebook_rows(book, crosswalk))),
+        _Table("Instructions", ["how to fill it in"], [{"how to fill it in": line} for line in _HOW]),
+    ]
+
+
+def _by_owner(session: AnnotatedTranscript, coder: str | None, blank: bool) -> dict[str, list[Marker]]:
+    """Return whose rows are written, each with the markers in them: first nobody ("") where there are such."""
+    given: dict[str, list[Marker]] = {coder: []} if coder else {}
+    for marker in () if blank else session.markers:
+        kind, _, name = marker.source.partition(":")
+        given.setdefault((name if kind == "coder" else "") or coder or "", []).append(marker)
+    if not (blank and coder):
+        for part in session.coded:
+            kind, _, name = part.source.partition(":")
+            if kind == "coder" and name:
+                given.setdefault(name, [])
+    return dict(sorted(given.items())) or {"": []}
+
+
+def _marker_rows(
+    session: AnnotatedTranscript,
+    owner: str,
+    markers: Iterable[Marker],
+    complete: bool,
+    book: Codebook,
+    cut: Mapping[int, list[int]],
+    seconds: float,
+) -> Iterator[Row]:
+    transcript = session.transcript
+    left_out = _left_out(session, owner, book)
+    segment_of = {turn: number for number, turns in cut.items() for turn in turns}
+    given: dict[tuple[int, str], dict[tuple[int, str, bool], list[Marker]]] = {}
+    for m in markers:
+        if m.marker not in book:
+            raise ValueError(f"session {transcript.id}: marker {m.marker} is not in codebook {book.name}")
+        by_coder = m.source.startswith("coder:")
+        if m.turn in left_out[book[m.marker].parent]:
+            if by_coder:
+                raise ValueError(f"session {transcript.id}: coder {owner} marked turn {m.turn}, but did not code it")
+            continue
+        rows = given.setdefault((segment_of[m.turn], m.marker), {})
+        rows.setdefault((m.clarity or 0, (m.note or "") if by_coder else "", by_coder), []).append(m)
+    times = _times(transcript, cut, seconds)
+    estimated = None if is_timed(transcript) else "yes"
+    for number, turns in cut.items():
+        place: Row = {"session": transcript.id, "segment": number, "estimated": estimated, "coder": owner}
+        place |= {"from": _clock(times[number][0]), "to": _clock(times[number][1])}
+        place |= {"first turn": turns[0], "last turn": turns[-1]}
+        for entry in book.markers:
+            row = place | {"code": entry.code, "marker": entry.id, "label": entry.label, "family": entry.parent}
+            parts = given.get((number, entry.id), {})
+            if not parts and complete and not left_out[entry.parent].issuperset(turns):
+                yield row
+            for (clarity, note, _), same in sorted(parts.items()):
+                filled: Row = {"clarity": clarity or None, "note": note or None}
+                same.sort(key=lambda m: (m.turn, m.start, m.end, m.source))
+                for at in range(0, len(same), _FEW):
+                    yield row | filled | _places(session, same[at : at + _FEW])
+    stretches: dict[tuple[int, int], list[str]] = {}
+    for family, missing in left_out.items():
+        for run in _runs(missing):
+            stretches.setdefault(run, []).append(family)
+    for (first, last), families in sorted(stretches.items()):
+        for name in [None] if len(families) == len(left_out) else families:
+            place = {"session": transcript.id, "first turn": first, "last turn": last, "coder": owner}
+            yield place | {"label": "(not to be coded)", "family": name, "not coded": "x"}
+
+
+def _places(session: AnnotatedTranscript, markers: Sequence[Marker]) -> Row:
+    turns = sorted({m.turn for m in markers})
+    starts = [session.transcript[turn].start_s for turn in turns]
+    scores = [round(m.score, 4) for m in markers if m.score is not None]
+    return {
+        "turns": turns[0] if len(turns) == 1 else ";".join(map(str, turns)),
+        "times": ";".join("" if s is None else _clock(s) for s in starts) if any(s is not None for s in starts) else "",
+        "words": _cut(" | ".join(session.text_of(m) for m in markers)),
+        "source": ";".join(sorted({m.source for m in markers})),
+        "score": scores[0] if len(scores) == 1 else ";".join(map(str, scores)),
+        "spans": ";".join(f"{m.turn}:{m.start}-{m.end}" for m in markers),
+    }
+
+
+def _left_out(session: AnnotatedTranscript, owner: str, book: Codebook) -> dict[Family, set[int]]:
+    """Return for each family of the codebook the turns that this coder did not code, or is not to."""
+    mine = [part for part in session.coded if part.source == f"coder:{owner}"]
+    every = range(len(session.transcript)) if mine else ()
+    return {
+        family: set(every).difference(*(range(p.first, p.last + 1) for p in mine if p.family == family))
+        for family in _families(book)
+    }
+
+
+def _families(book: Codebook) -> list[Family]:
+    return [family for family in FAMILIES if book.of(family)]
+
+
+def _runs(turns: Iterable[int]) -> Iterator[tuple[int, int]]:
+    # runs of turns without a gap: their distance to their place in the list is the same
+    for _, run in groupby(enumerate(sorted(turns)), key=lambda pair: pair[1] - pair[0]):
+        numbers = [turn for _, turn in run]
+        yield numbers[0], numbers[-1]
+
+
+def _times(transcript: Transcript, cut: Mapping[int, list[int]], seconds: float) -> dict[int, tuple[float, float]]:
+    """Return when each segment begins and ends; from the words before it, where the session has no times."""
+    if is_timed(transcript):
+        begin = next((turn.start_s for turn in transcript if turn.start_s is not None), 0.0)
+        return {number: (begin + number * seconds, begin + (number + 1) * seconds) for number in cut}
+    times, so_far = {}, 0.0
+    for number, turns in cut.items():
+        words = sum(len(transcript[turn].text.split()) for turn in turns)
+        times[number] = (so_far, so_far + 60 * words / WORDS_PER_MINUTE)
+        so_far = times[number][1]
+    return times
+
+
+def _clock(seconds: float) -> str:
+    return f"{int(seconds) // 60:02d}:{int(seconds) % 60:02d}"
+
+
+def _turn_rows(transcript: Transcript, cut: Mapping[int, list[int]]) -> Iterator[Row]:
+    for number, turns in cut.items():
+        for turn in (transcript[index] for index in turns):
+            row: Row = {"session": transcript.id, "turn": turn.index, "segment": number, "speaker": turn.speaker}
+            row |= {"role": turn.role, "time": None if turn.start_s is None else _clock(turn.start_s)}
+            for at in range(0, len(turn.text), _LONGEST):
+                yield row | {"text": turn.text[at : at + _LONGEST]}
+
+
+def _codebook_rows(book: Codebook, crosswalk: Crosswalk | None) -> Iterator[Row]:
+    for entry in book.markers:
+        row: Row = {"code": entry.code, "marker": entry.id, "label": entry.label, "family": entry.parent}
+        row |= {"speaker": entry.speaker, "definition": entry.definition, "not when": entry.not_when}
+        if crosswalk and entry.id in crosswalk:
+            there = crosswalk[entry.id]
+            row |= {crosswalk.name: str(there), "match": there.match, "remark": there.note}
+        yield row
+
+
+@dataclass(frozen=True, slots=True)
+class _Cells:
+    """A row of a returned table: where it stands, and its cells by the names of the columns."""
+
+    place: str
+    cells: Mapping[str, str]
+
+    def __getitem__(self, name: str) -> str:
+        return self.text(name).strip()
+
+    def text(self, name: str) -> str:
+        return self.cells.get(name, "")
+
+    def error(self, found: str, todo: str) -> ReadError:
+        return ReadError(f"{self.place}: {found}. {todo}")
+
+
+@dataclass(slots=True)
+class _Coding:
+    """What the rows of one session add up to."""
+
+    transcript: Transcript
+    book: Codebook
+    markers: dict[Marker, _Cells] = field(default_factory=dict)
+    left_out: dict[str, dict[Family, set[int]]] = field(default_factory=dict)
+    marks: dict[tuple[object, ...], tuple[bool, _Cells]] = field(default_factory=dict)
+
+    def add(self, row: _Cells, who: str, entry: CodebookMarker | None, stretch: tuple[int, int] | None) -> None:
+        left_out = self.left_out.setdefault(who, {family: set() for family in _families(self.book)})
+        not_coded = _says_yes(row)
+        if not_coded and stretch is None:
+            raise row.error("it is not clear which turns were not coded", "Fill in first turn and last turn")
+        if entry is None:
+            families = [family for family in left_out if row["family"].casefold() in ("", family)]
+            if not families:
+                raise row.error("there is no such family", f"Give one of {', '.join(left_out)}, or none for all")
+            if not not_coded:
+                raise row.error("it has no code", "Give one of the codebook, or delete the row")
+        else:
+            families = [entry.parent]
+            if stretch:
+                before, other = self.marks.setdefault((who, entry.parent, stretch), (not_coded, row))
+                if before != not_coded:
+                    raise (row if not_coded else other).error(
+                        f"only some rows of {entry.parent} in this segment are marked as not coded",
+                        "Mark all of them or none",
+                    )
+            for marker in _markers(row, who, entry, stretch, self.transcript):
+                self.markers.setdefault(marker, row)
+        if not_coded and stretch:
+            for family in families:
+                left_out[family].update(range(stretch[0], stretch[1] + 1))
+
+    def annotated(self) -> AnnotatedTranscript:
+        for m, row in self.markers.items():
+            if m.turn in self.left_out[m.source.removeprefix("coder:")][m.family]:
+                raise row.error(f"turn {m.turn} is marked as not coded", "Take out the marker or the mark")
+        every = range(len(self.transcript))
+        coded = [
+            Coded(f"coder:{who}", family, first, last)
+            for who, families in sorted(self.left_out.items())
+            for family, missing in families.items()
+            for first, last in _runs(set(every) - missing)
+        ]
+        coded.sort(key=lambda part: (part.source, part.first, FAMILIES.index(part.family), part.last))
+        return AnnotatedTranscript(self.transcript, tuple(sorted(self.markers, key=_order)), coded=tuple(coded))
+
+
+def _order(m: Marker) -> tuple[object, ...]:
+    # the fields that may be None do not compare with each other
+    return m.turn, m.start, m.end, m.family, m.marker, m.source, m.clarity or 0, m.note or ""
+
+
+def _marker(row: _Cells, book: Codebook) -> CodebookMarker | None:
+    """Return which marker the row is about, by its code or its name."""
+    found = []
+    for column, key in (("code", "code"), ("marker", "id")):
+        if told := row[column]:
+            same = [m for m in book.markers if getattr(m, key) == told]
+            same = same or [m for m in book.markers if getattr(m, key).casefold() == told.casefold()]
+            if len(same) != 1:
+                raise row.error(
+                    f"codebook {book.name} has no such {column}",
+                    f"Give one of: {', '.join(m.code for m in book.markers)}",
+                )
+            found += same
+    if len(found) == 2 and found[0] is not found[1]:
+        raise row.error("code and marker are not the same one", "Empty the marker, or correct the code")
+    return found[0] if found else None
+
+
+def _markers(
+    row: _Cells, who: str, entry: CodebookMarker, stretch: tuple[int, int] | None, transcript: Transcript
+) -> Iterator[Marker]:
+    clarity = _whole(row["clarity"])
+    if row["clarity"] and clarity not in (1, 2, 3):
+        raise row.error(
+            "clarity is not 1, 2 or 3", "Correct it; where the marker is not there, leave clarity and turns empty"
+        )
+    note = row.text("note") if row["note"] else None
+    role = ROLE_OF[entry.parent]
+    spans = _spans(row, transcript)
+    if not row["turns"] and clarity is not None:
+        if stretch is None:
+            raise row.error("it has a clarity, but neither a turn nor a segment", "Give the turn number")
+        fitting = [turn for turn in range(stretch[0], stretch[1] + 1) if transcript[turn].role == role]
+        if not fitting:
+            raise row.error(f"{entry.code} is coded on {role} turns and its segment has none", "Correct the row")
+        spans = {fitting[0]: []}
+        note = f"{SEGMENT_NOTE}: {note}" if note else SEGMENT_NOTE
+    for turn in spans:
+        if transcript[turn].role != role:
+            raise row.error(
+                f"{entry.code} is coded on {role} turns, and turn {turn} is a turn of {transcript[turn].role}",
+                "Correct the turn number",
+            )
+        for start, end in spans[turn] or [(0, len(transcript[turn].text))]:
+            yield Marker(turn, start, end, entry.parent, entry.id, clarity=clarity, source=f"coder:{who}", note=note)
+
+
+_SPAN = re.compile(r"([0-9]{1,9}):([0-9]{1,9})-([0-9]{1,9})")
+
+
+def _spans(row: _Cells, transcript: Transcript) -> dict[int, list[tuple[int, int]]]:
+    """Return the turns of the row, each with its spans; none where the marker is on the whole turn."""
+    spans: dict[int, list[tuple[int, int]]] = {}
+    for told in re.split(r"[;,\s]+", row["turns"].strip(";, ")) if row["turns"] else ():
+        turn = _whole(told)
+        if turn is None:
+            raise row.error("turns are not turn numbers", "Write them as 12 or 12;14, in a cell of text")
+        if turn >= len(transcript):
+            raise row.error(f"there is no turn {turn}", f"The session has turns 0 to {len(transcript) - 1}")
+        spans[turn] = []
+    for told in row["spans"].strip(";").split(";") if row["spans"] else ():
+        span = _SPAN.fullmatch(told.strip())
+        if not span:
+            raise row.error("spans are not of the form 12:0-17;14:3-9", "Empty the cell to mark whole turns")
+        turn, start, end = map(int, span.groups())
+        if turn not in spans:
+            raise row.error(f"spans name turn {turn} and turns do not", "Empty spans, or add the turn to turns")
+        if not start < end <= len(transcript[turn].text):
+            raise row.error(
+                f"a span on turn {turn} is not within its {len(transcript[turn].text)} characters",
+                "Empty the cell to mark whole turns",
+            )
+        spans[turn].append((start, end))
+    return spans
+
+
+def _stretch(row: _Cells, of_segment: set[tuple[str, str]], n: int) -> tuple[int, int] | None:
+    """Return the first and last turn of what the row is about: its own, or those of its segment's other rows."""
+    told = row["first turn"], row["last turn"]
+    if told == ("", ""):
+        if len(of_segment) != 1:
+            return None
+        (told,) = of_segment
+    first, last = map(_whole, told)
+    if first is None or last is None or not first <= last < n:
+        raise row.error("first turn and last turn are no stretch of the session", f"It has turns 0 to {n - 1}")
+    return first, last
+
+
+def _says_yes(row: _Cells) -> bool:
+    told = row["not coded"].casefold()
+    if told not in _YES + _NO:
+        raise row.error("not coded is neither x nor empty", "Correct it")
+    return told in _YES
+
+
+def _whole(text: str) -> int | None:
+    """Return a whole number; a spreadsheet may write it as 12.0."""
+    return int(text.partition(".")[0]) if re.fullmatch(r"[0-9]{1,9}(\.0*)?", text) else None
+
+
+_FORMULA = "=+-@\t\r\n＝＋－＠"
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff\ufffe\uffff]")
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
+
+
+def _cell(value: Value) -> Value:
+    if not isinstance(value, str):
+        return value
+    if len(value) > _LONGEST:
+        raise ValueError(f"a text of {len(value)} characters does not fit into a cell")
+    return _CONTROL.sub("\ufffd", value)
+
+
+def csv_bytes(header: Sequence[str], rows: Iterable[Sequence[Value]]) -> bytes:
+    """Return a CSV that spreadsheets open as it stands.
+
+    UTF-8 with its mark, comma, LF. A text that a spreadsheet would take for a formula gets an apostrophe before it,
+    and so does one that begins with an apostrophe.
+
+    Examples
+    --------
+    >>> csv_bytes(["turn", "text"], [[1, "-- no"], [2, "'tis"]]).decode("utf-8-sig").splitlines()
+    ['turn,text', "1,'-- no", "2,''tis"]
+    """
+    file = io.StringIO(newline="")
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(header)
+    for row in rows:
+        cells = map(_cell, row)
+        writer.writerow(
+            f"'{cell}" if isinstance(cell, str) and cell.startswith(tuple(_FORMULA + "'")) else cell for cell in cells
+        )
+    return file.getvalue().encode("utf-8-sig")
+
+
+def _xlsx(tables: Sequence[_Table]) -> bytes:
+    from openpyxl import Workbook
+    from openpyxl.cell import WriteOnlyCell
+    from openpyxl.styles import Alignment, Font, PatternFill
+    from openpyxl.utils import get_column_letter
+    from openpyxl.worksheet.datavalidation import DataValidation
+    from openpyxl.writer.excel import ExcelWriter
+
+    # before anything is opened, because a text may not fit
+    rows = {table.title: [[_cell(value) for value in row] for row in table.values()] for table in tables}
+    book = Workbook(write_only=True)
+    book.properties.created = book.properties.modified = datetime(2000, 1, 1)
+    n_codes = next(len(table.rows) for table in tables if table.title == "Codebook")
+    lists = {"clarity": '"1,2,3"', "not coded": '"x"', "code": f"Codebook!$A$2:$A${n_codes + 1}"}
+    lists |= dict.fromkeys(RATINGS, '"1,2,3,4,5"')
+    wrapped = Alignment(wrap_text=True, vertical="top")
+    for table in tables:
+        sheet = book.create_sheet(table.title)
+        sheet.freeze_panes = "A2"
+        sheet.auto_filter.ref = f"A1:{get_column_letter(len(table.header))}{len(table.rows) + 1}"
+        header = []
+        for column, name in enumerate(table.header, 1):
+            letter = get_column_letter(column)
+            sheet.column_dimensions[letter].width = _WIDTHS.get(name, 16 if name in RATINGS else 11)
+            if name in lists and table.title in ("Markers", "Ratings"):
+                choice = DataValidation("list", formula1=lists[name], allow_blank=True, showErrorMessage=True)
+                choice.add(f"{letter}2:{letter}1048576")
+                sheet.data_validations.append(choice)
+            cell = WriteOnlyCell(sheet, name)
+            cell.font = Font(bold=True)
+            if name in _FILLED_IN and table.title in ("Markers", "Ratings"):
+                cell.fill = PatternFill("solid", fgColor="FFF2CC")
+            header.append(cell)
+        sheet.append(header)
+        for row in rows[table.title]:
+            cells: list[Any] = list(row)
+            for n, value in enumerate(row):
+                # also what Excel takes for an error value, as "#N/A"
+                formula = isinstance(value, str) and value.startswith(tuple(_FORMULA + "#"))
+                if formula or table.header[n] in _WRAPPED:
+                    cells[n] = cell = WriteOnlyCell(sheet, value)
+                    if formula:
+                        cell.data_type, cell.quotePrefix = "s", True
+                    if table.header[n] in _WRAPPED:
+                        cell.alignment = wrapped
+            sheet.append(cells)
+    with_clock, without = io.BytesIO(), io.BytesIO()
+    ExcelWriter(book, zipfile.ZipFile(with_clock, "w")).save()
+    # the archive's entries bear the time of writing; the same sheet is to be the same bytes
+    with zipfile.ZipFile(with_clock) as old, zipfile.ZipFile(without, "w", zipfile.ZIP_DEFLATED) as new:
+        for name in old.namelist():
+            new.writestr(zipfile.ZipInfo(name), old.read(name), zipfile.ZIP_DEFLATED)
+    return without.getvalue()
+
+
+def _read_rows(path: Path, fits: Callable[[set[str]], bool], columns: str) -> list[_Cells]:
+    """Read the rows of every table in a file whose header fits."""
+    source = Source(path, b"")
+    try:
+        source = Source(path, path.read_bytes())
+    except OSError as error:
+        raise source.error(f"the file cannot be opened ({error.strerror})", "Check its name and permissions") from None
+    tables = _read_xlsx(source, fits) if source.data.startswith((b"PK", _OLD_OFFICE)) else _read_csv(source, fits)
+    rows: list[_Cells] | None = None
+    for place, table in tables:
+        at = next((n for n, cells in enumerate(table[:_HEADER_WITHIN]) if fits(set(map(_normal, cells)))), None)
+        if at is None:
+            continue
+        names = [_normal(cell) for cell in table[at]]
+        if twice := [name for name in names if name in _READ and names.count(name) > 1]:
+            raise ReadError(f"{place}: two columns are called {twice[0]}. Delete one of them")
+        rows = rows if rows is not None else []
+        for number, cells in enumerate(table[at + 1 :], at + 2):
+            if any(cell.strip() for cell in cells):
+                rows.append(_Cells(f"{place}, row {number}", dict(zip(names, cells))))
+    if rows is None:
+        raise source.error(f"no table has the columns {columns}", "Keep the header that the sheet was written with")
+    return rows
+
+
+def _normal(name: str) -> str:
+    return " ".join(name.replace("_", " ").casefold().split())
+
+
+def _read_csv(source: Source, fits: Callable[[set[str]], bool]) -> list[tuple[str, list[list[str]]]]:
+    text = decode(source).text
+    top = text.split("\n")[:_HEADER_WITHIN]
+    for delimiter in ",;\t":
+        if any(fits({_normal(cell.strip('"')) for cell in line.split(delimiter)}) for line in top):
+            break
+    csv.field_size_limit(max(csv.field_size_limit(), len(text) + 1))
+    table: list[list[str]] = []
+    try:
+        # strict, because otherwise a quotation mark left open swallows the rest of the file
+        for cells in csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True):
+            table.append(
+                [cell[1:] if cell[:1] == "'" and cell[1:2] in tuple(_FORMULA + "'") else cell for cell in cells]
+            )
+    except csv.Error:
+        raise source.error(
+            f"a quotation mark in row {len(table) + 1} is not closed, or not doubled within a cell",
+            "Save it anew with a spreadsheet",
+        ) from None
+    return [(str(source.path), table)]
+
+
+def _read_xlsx(source: Source, fits: Callable[[set[str]], bool]) -> list[tuple[str, list[list[str]]]]:
+    from openpyxl import load_workbook
+
+    try:
+        with zipfile.ZipFile(io.BytesIO(source.data)) as archive:
+            unpacked = sum(info.file_size for info in archive.infolist())
+        if unpacked > _UNPACKED:
+            raise source.error(f"unpacked it has {unpacked >> 20} MiB", "Save it anew, without pictures and empty rows")
+        book = load_workbook(io.BytesIO(source.data), read_only=True, data_only=True)
+        tables = []
+        for sheet in book.worksheets:
+            # some writers state wrong dimensions, which would hide cells
+            sheet.reset_dimensions()
+            rows = ([_text(value) for value in row] for row in sheet.iter_rows(values_only=True))
+            top = list(islice(rows, _HEADER_WITHIN))
+            if any(fits(set(map(_normal, cells))) for cells in top):
+                tables.append((f"{source.path}, sheet {sheet.title!r}", [*top, *rows]))
+        book.close()
+    except ReadError:
+        raise
+    except Exception:
+        # a damaged workbook fails in a dozen ways inside zipfile, the XML parser and openpyxl
+        raise source.error(
+            "the workbook is damaged, or not one", "Open it in a spreadsheet and save it anew as XLSX"
+        ) from None
+    return tables
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return ""
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
