@@ -203,6 +203,43 @@ def aws() -> bytes:
     return json.dumps({"jobName": "s", "status": "COMPLETED", "results": results}).encode()
 
 
+def eaf() -> bytes:
+    slots, tiers = [], {"T": "", "C": ""}
+    for n, (who, a, b, words) in enumerate(SAID):
+        slots += [(f"ts{2 * n + 1}", a), (f"ts{2 * n + 2}", b)]
+        tiers[who] += (
+            f'<ANNOTATION><ALIGNABLE_ANNOTATION ANNOTATION_ID="a{n}" TIME_SLOT_REF1="ts{2 * n + 1}" '
+            f'TIME_SLOT_REF2="ts{2 * n + 2}"><ANNOTATION_VALUE>{escaped(words)}</ANNOTATION_VALUE>'
+            "</ALIGNABLE_ANNOTATION></ANNOTATION>\n"
+        )
+    order = "".join(f'<TIME_SLOT TIME_SLOT_ID="{id}" TIME_VALUE="{round(1000 * at)}"/>' for id, at in slots)
+    return (
+        '<?xml version="1.0" encoding="UTF-8"?>\n<ANNOTATION_DOCUMENT AUTHOR="" DATE="2026-01-01T00:00:00+00:00" '
+        'FORMAT="3.0" VERSION="3.0"><HEADER MEDIA_FILE="" TIME_UNITS="milliseconds"/>'
+        f"<TIME_ORDER>{order}</TIME_ORDER>\n"
+        + "".join(
+            f'<TIER LINGUISTIC_TYPE_REF="default-lt" TIER_ID="{NAMES[who]}">\n{annotations}</TIER>\n'
+            for who, annotations in tiers.items()
+        )
+        + '<LINGUISTIC_TYPE GRAPHIC_REFERENCES="false" LINGUISTIC_TYPE_ID="default-lt" TIME_ALIGNABLE="true"/>'
+        "</ANNOTATION_DOCUMENT>\n"
+    ).encode()
+
+
+def textgrid() -> bytes:
+    last = SAID[-1][2]
+    out = f'File type = "ooTextFile"\nObject class = "TextGrid"\n\n0\n{last}\n<exists>\n2\n'
+    for who, name in NAMES.items():
+        cut, at = [], 0.0
+        for _, a, b, words in (said for said in SAID if said[0] == who):
+            cut += [(at, a, "")] * (a > at) + [(a, b, words)]
+            at = b
+        cut += [(at, last, "")] * (last > at)
+        out += f'"IntervalTier"\n"{name}"\n0\n{last}\n{len(cut)}\n'
+        out += "".join(f'{a}\n{b}\n"{words.replace(chr(34), 2 * chr(34))}"\n' for a, b, words in cut)
+    return out.encode()
+
+
 # file name, format, writer, which times it has ("both", "start", "none")
 FILES: list[tuple[str, str, Callable[[], bytes], str]] = [
     ("labels.txt", "text", text_labels, "none"),
@@ -224,6 +261,8 @@ FILES: list[tuple[str, str, Callable[[], bytes], str]] = [
     ("lines.jsonl", "jsonl", jsonl, "both"),
     ("whisperx.json", "json", whisperx, "both"),
     ("aws.json", "json", aws, "both"),
+    ("tiers.eaf", "eaf", eaf, "both"),
+    ("tiers.TextGrid", "textgrid", textgrid, "both"),
 ]
 
 
@@ -249,4 +288,5 @@ def test_every_format_gives_the_same_turns(
 
 
 def test_no_format_is_left_out() -> None:
-    assert {format for _, format, *_ in FILES} == set(FORMATS)
+    # in CHAT these brackets and quotes are codes: test_chat.py says what becomes of them
+    assert {format for _, format, *_ in FILES} | {"cha"} == set(FORMATS)

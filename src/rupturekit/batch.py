@@ -15,7 +15,7 @@ import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -23,12 +23,13 @@ from . import __version__
 from .annotation import FAMILIES
 from .pipeline import Annotator
 from .readers import RawSession, ReadError, read_sessions
+from .readers.praat import together
 from .roles import speaker_key
 from .score import present
 from .segment import RoleError, segment
 from .tables import FILES, FORMATS, Pseudonyms, Writer
 
-SUFFIXES = frozenset(".txt .text .docx .vtt .srt .csv .tsv .xlsx .json .jsonl .ndjson".split())
+SUFFIXES = frozenset(".txt .text .docx .vtt .srt .csv .tsv .xlsx .json .jsonl .ndjson .eaf .textgrid .cha".split())
 """Suffixes of transcripts; in a folder, files with others are skipped. A file given by name is read."""
 OUTPUTS = (
     *(f"{stem}.{suffix}" for stem in FILES.values() for suffix in ("csv", *FORMATS)),
@@ -105,6 +106,7 @@ def find(paths: Iterable[Path], out: Path) -> list[Input]:
 
     Folders are searched with their subfolders. Files there that are no transcripts are listed with the
     reason why they are skipped; hidden folders and the outputs of this and earlier runs are passed over.
+    TextGrids that hold one session, one for each speaker, are one input: the first of them.
 
     Parameters
     ----------
@@ -139,6 +141,12 @@ def find(paths: Iterable[Path], out: Path) -> list[Input]:
             found[path.resolve()] = Input(path, path.as_posix())
         else:
             raise FileNotFoundError(f"{path}: no such file or folder")
+    read_with: set[Path] = set()
+    for real, entry in found.items():
+        if real in read_with:
+            found[real] = replace(entry, skip="read together with the other speaker's file")
+        elif not entry.skip:
+            read_with |= {file.resolve() for file in together(entry.path).values()}
     return list(found.values())
 
 
@@ -356,9 +364,10 @@ class _Run:
         text = reason(error).removeprefix(str(path)).lstrip(":, ")
         if self.hide is None:
             return text
-        names = {entry.name, str(path), path.as_posix(), path.name, path.stem, *also} - {None, ""}
+        files = [path, *together(path).values()]
+        names = {entry.name, *also, *(name for f in files for name in (str(f), f.as_posix(), f.name, f.stem))}
         # in one pass and the longest first, so that no part of a name is left standing
-        pattern = "|".join(re.escape(str(n)) for n in sorted(names, key=lambda n: -len(str(n))))
+        pattern = "|".join(re.escape(str(n)) for n in sorted(names - {None, ""}, key=lambda n: -len(str(n))))
         return re.sub(rf"(?<!\w)(?:{pattern})(?!\w)", lambda m: self._shown(m[0]), text)
 
 

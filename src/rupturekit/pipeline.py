@@ -61,7 +61,8 @@ def read_all(
     Returns
     -------
     list of Transcript
-        A session's id is that of the table's id column, else the file's stem.
+        A session's id is that of the table's id column, else the file's stem; of TextGrids with one speaker each
+        (``s1_therapist``, ``s1_client``) what their names share.
 
     Raises
     ------

@@ -63,7 +63,8 @@ class Transcript:
         Facts that serialise to JSON. Keys in use: ``path``, ``format``, ``encoding``,
         ``client_id``, ``group``, ``session_number``, ``date``, ``role_source`` (``labels``, ``given``,
         ``inferred``), ``role_confidence`` (0 to 1), ``flags`` (list of session flags),
-        ``numbered`` (the input numbered its own turns).
+        ``numbered`` (the input numbered its own turns), ``raw`` (lines as they stood, by source id, where codes
+        were taken out of them).
 
     Examples
     --------

@@ -15,7 +15,8 @@ _BOMS = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
-_CONTROL = re.compile("[\x00-\x08\x0e-\x1b\x7f]")
+# \x15 sets off the times in CHAT
+_CONTROL = re.compile("[\x00-\x08\x0e-\x14\x16-\x1b\x7f]")
 _HIGH_BYTE = re.compile(rb"[\x80-\xff]")
 
 
