@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from importlib import import_module
 from os import PathLike
@@ -41,6 +42,16 @@ def _module(format: str) -> ModuleType:
     if format not in FORMATS:
         raise ValueError(f"format {format!r}: give one of {', '.join(FORMATS)}")
     return import_module(f"rupturekit.exchange.{FORMATS[format]}")
+
+
+@contextmanager
+def _packages(format: str) -> Iterator[None]:
+    try:
+        yield
+    except ImportError as error:
+        raise ValueError(
+            f'{format} needs the package {error.name}: python -m pip install "rupturekit[{format}]"'
+        ) from None
 
 
 def export(
@@ -74,7 +85,7 @@ def export(
     Raises
     ------
     ValueError
-        If the format is not known, a session has no words, or two have one id.
+        If the format is not known or lacks its package, a session has no words, or two have one id.
     FileExistsError
         If ``out`` has something in it.
 
@@ -95,7 +106,8 @@ def export(
     out.parent.mkdir(parents=True, exist_ok=True)
     parts = Path(tempfile.mkdtemp(prefix=".rupturekit-", dir=out.parent))
     try:
-        module.write(_checked(sessions), parts, codebook or load_codebook(), originals or {})
+        with _packages(format):
+            module.write(_checked(sessions), parts, codebook or load_codebook(), originals or {})
         if out.exists():
             out.rmdir()
         parts.rename(out)
@@ -172,7 +184,8 @@ def import_codes(
     path = Path(path)
     by_id = {transcript.id: transcript for transcript in sessions}
     try:
-        returned: Sequence[AnnotatedTranscript] = list(module.read(path, by_id, codebook or load_codebook()))
+        with _packages(format):
+            returned: Sequence[AnnotatedTranscript] = list(module.read(path, by_id, codebook or load_codebook()))
     except OSError as error:
         raise ReadError(
             f"{path}: the file cannot be opened ({error.strerror}). Check its name and permissions"
