@@ -1,8 +1,9 @@
-"""A file that came back from a tool: the session, turn and marker that it means, and what is wrong with it."""
+"""What is written of a marker, and how a file that comes back is held against the transcripts it was written from."""
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,8 +14,22 @@ from rupturekit.codebook import Codebook, CodebookMarker
 from rupturekit.readers.raw import ReadError
 from rupturekit.transcript import Transcript
 
+# A code or a name; anything else in the place of one may be anybody's words, and is not repeated.
+_CODE = re.compile(r"[A-Za-z]{1,3}\d{1,3}|[A-Za-z]+(?:_[A-Za-z]+)+")
 SAID = ("score", "clarity", "source", "rule_id", "note")
 """What a marker says besides its name and its words."""
+
+
+def name_of(marker: str, codebook: Codebook) -> str:
+    """Return a marker as coders see it.
+
+    Examples
+    --------
+    >>> from rupturekit.codebook import load_codebook
+    >>> name_of("complaint_progress", load_codebook())
+    'C5 complaint_progress'
+    """
+    return f"{codebook[marker].code} {marker}"
 
 
 def said(marker: Marker) -> dict[str, Any]:
@@ -100,9 +115,11 @@ class Returned:
         """Return the transcript of a session by its id; of a file that names none (None), the one it must be."""
         if id is None:
             id = next(iter(self.sessions)) if len(self.sessions) == 1 else self.path.stem
-        if not isinstance(id, str) or id not in self.sessions:
+        if not isinstance(id, str):
+            raise self.error("a session's id in it is not a text", "Export it anew")
+        if id not in self.sessions:
             raise self.error(
-                f"it has a session {id!r}, which is not among the transcripts given",
+                f"it has a session {id[:80]!r}, which is not among the transcripts given",
                 "Give the transcripts that were coded; without a session's id, the file's name must be it",
             )
         return self.sessions[id]
@@ -121,15 +138,16 @@ class Returned:
             )
         return turn
 
-    def entry(self, label: object) -> CodebookMarker:
+    def entry(self, label: object, place: str) -> CodebookMarker:
         """Return the marker that a label names: its code, with or without more after it, or its name."""
         first = label.split(maxsplit=1)[0] if isinstance(label, str) and label.strip() else ""
         for marker in self.codebook.markers:
             if first.casefold() in (marker.code.casefold(), marker.id.casefold()):
                 return marker
+        what = f"the code {first}" if _CODE.fullmatch(first) else "a label"
         raise self.error(
-            f"it has a code {label!r}, which codebook {self.codebook.name} {self.codebook.version} lacks",
-            "Correct the code, or give the codebook that it is from",
+            f"{place}: {what} is not in the codebook {self.codebook.name} {self.codebook.version}",
+            "Correct it, or give the codebook that it is from",
         )
 
     def marker(
@@ -146,8 +164,9 @@ class Returned:
 
         A score and a rule belong to the source that gave them: in the hands of another they are left out.
         """
-        entry, text = self.entry(label), transcript[turn].text
-        place = f"session {transcript.id}, turn {turn}, code {entry.code}"
+        place, text = f"session {transcript.id}, turn {turn}", transcript[turn].text
+        entry = self.entry(label, place)
+        place += f", code {entry.code}"
         if type(start) is not int or type(end) is not int or not 0 <= start < end <= len(text):
             raise self.error(
                 f"{place}: the code does not stand on words of the turn, which has {len(text)} characters",
