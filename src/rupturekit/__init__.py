@@ -11,6 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .agree import Agreement, agreement
     from .annotation import (
         AnnotatedTranscript,
         Coded,
@@ -20,7 +21,8 @@ if TYPE_CHECKING:
         Score,
     )
     from .classifier import Classifier
-    from .codebook import Codebook, load_codebook
+    from .codebook import Codebook, Crosswalk, load_codebook, load_crosswalk
+    from .exchange import export, import_codes
     from .pipeline import Annotator, read, read_all
     from .readers import ReadError
     from .rules import RuleDetector, load_rules
@@ -33,11 +35,13 @@ __version__ = "0.1.0"
 # Each public name and the module that it comes from: imported when first asked for, so that
 # `import rupturekit` costs nothing.
 _HOME = {
+    "Agreement": "agree",
     "AnnotatedTranscript": "annotation",
     "Annotator": "pipeline",
     "Classifier": "classifier",
     "Codebook": "codebook",
     "Coded": "annotation",
+    "Crosswalk": "codebook",
     "Episode": "annotation",
     "Marker": "annotation",
     "Provenance": "annotation",
@@ -47,8 +51,12 @@ _HOME = {
     "Score": "annotation",
     "Transcript": "transcript",
     "Turn": "transcript",
+    "agreement": "agree",
+    "export": "exchange",
+    "import_codes": "exchange",
     "load": "tables",
     "load_codebook": "codebook",
+    "load_crosswalk": "codebook",
     "load_rules": "rules",
     "read": "pipeline",
     "read_all": "pipeline",
@@ -56,11 +64,13 @@ _HOME = {
 }
 
 __all__ = [
+    "Agreement",
     "AnnotatedTranscript",
     "Annotator",
     "Classifier",
     "Codebook",
     "Coded",
+    "Crosswalk",
     "Episode",
     "Marker",
     "Provenance",
@@ -70,8 +80,12 @@ __all__ = [
     "Score",
     "Transcript",
     "Turn",
+    "agreement",
+    "export",
+    "import_codes",
     "load",
     "load_codebook",
+    "load_crosswalk",
     "load_rules",
     "read",
     "read_all",

@@ -575,7 +575,7 @@ def _add_agree(commands: Any) -> None:
 
 
 def _agree(args: argparse.Namespace) -> int:
-    from .agreement import agreement, write
+    from .agree import agreement, write
     from .codebook import load_codebook
 
     if args.out and args.out.exists() and (not args.out.is_dir() or any(args.out.iterdir())):

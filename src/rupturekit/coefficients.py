@@ -10,8 +10,9 @@ A coefficient is NaN where it is undefined: no unit was coded twice, or chance a
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal, Protocol
 
 import numpy as np
@@ -90,11 +91,8 @@ def resample(
         return {name: (point, np.nan, np.nan) for name, point in zip(names, points)}
     ends = np.cumsum([s.shape[1] for s in sums])[:-1]
     table = np.concatenate(sums, 1)
-    rng = np.random.default_rng(seed)
-    at_once = max(1, 2**22 // max(table.shape))  # 32 MiB, however many clusters or categories there are
     drawn = []
-    for start in range(0, draws, at_once):
-        counts = rng.multinomial(n, np.full(n, 1 / n), size=min(at_once, draws - start))
+    for counts in _counts(n, draws, seed, 2**22 // max(table.shape)):  # 32 MiB, however many clusters or categories
         totals = np.split(counts.astype(float) @ table, ends, axis=1)
         drawn.append([c.of(total) for c, total in zip(coefficients, totals)])
     out = {}
@@ -103,6 +101,30 @@ def resample(
         low, high = np.percentile(known, [2.5, 97.5]) if len(known) else (np.nan, np.nan)
         out[name] = point, float(low), float(high)
     return out
+
+
+def _counts(n: int, draws: int, seed: int, at_once: int) -> Iterator[np.ndarray]:
+    """Yield how often each of ``n`` clusters is drawn, (up to at_once, n) at a time."""
+    at_once = max(1, at_once)
+    if n * draws <= 2**24:  # 32 MiB: a study asks for the same draws for every name and comparison
+        whole = _all_counts(n, draws, seed)
+        yield from (whole[start : start + at_once] for start in range(0, draws, at_once))
+        return
+    rng = np.random.default_rng(seed)
+    for start in range(0, draws, at_once):
+        yield _some_counts(rng, n, min(at_once, draws - start))
+
+
+@lru_cache(maxsize=2)
+def _all_counts(n: int, draws: int, seed: int) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    rows = max(1, 2**22 // n)
+    return np.concatenate([_some_counts(rng, n, min(rows, draws - start)) for start in range(0, draws, rows)])
+
+
+def _some_counts(rng: np.random.Generator, n: int, rows: int) -> np.ndarray:
+    drawn = rng.integers(0, n, (rows, n)) + n * np.arange(rows)[:, None]
+    return np.bincount(drawn.ravel(), minlength=rows * n).reshape(rows, n).astype(np.uint16)
 
 
 def _ratio(above: np.ndarray, below: np.ndarray) -> np.ndarray:
