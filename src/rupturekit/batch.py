@@ -19,7 +19,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Literal, get_args
 
-from . import __version__
+from . import __version__, exchange
 from .annotation import FAMILIES
 from .pipeline import Annotator
 from .readers import RawSession, ReadError, read_sessions
@@ -153,8 +153,8 @@ def find(paths: Iterable[Path], out: Path) -> list[Input]:
 def _walk(folder: Path, out: Path) -> Iterator[Path]:
     files = []
     for here, folders, names in os.walk(folder):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        ours = OUTPUTS if _is_output(Path(here), out) else ()
+        ours = (*OUTPUTS, *exchange.FORMATS) if _is_output(Path(here), out) else ()
+        folders[:] = [name for name in folders if not name.startswith(".") and name not in ours]
         # a folder that is called like a transcript is worth a word
         named = [name for name in folders if Path(name).suffix.lower() in SUFFIXES]
         files += [Path(here, name) for name in (*names, *named) if name not in ours]

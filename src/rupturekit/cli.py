@@ -119,9 +119,10 @@ def _roles(text: str) -> dict[str, str]:
 def _formats(text: str) -> list[str]:
     from .tables import FORMATS
 
+    known = (*FORMATS, *_exchange_formats())
     names = [name.strip() for name in text.split(",")]
-    if wrong := sorted(set(names) - set(FORMATS)):
-        raise argparse.ArgumentTypeError(f"no format {', '.join(wrong)}; there is {', '.join(FORMATS)}")
+    if wrong := sorted(set(names) - set(known)):
+        raise argparse.ArgumentTypeError(f"no format {', '.join(wrong)}; there is {', '.join(known)}")
     return list(dict.fromkeys(names))
 
 
@@ -144,7 +145,13 @@ def _add_annotate(commands: Any) -> None:
     model = parser.add_mutually_exclusive_group()
     model.add_argument("--model", type=Path, metavar="DIR", help="a model of your own")
     model.add_argument("--no-model", action="store_true", help="rules alone")
-    parser.add_argument("--format", type=_formats, default=[], metavar="NAME,…", help="besides CSV: parquet")
+    parser.add_argument(
+        "--format",
+        type=_formats,
+        default=[],
+        metavar="NAME,…",
+        help=f"besides CSV: parquet, and for coders, each in a folder of its own: {', '.join(_exchange_formats())}",
+    )
     parser.add_argument(
         "--no-text",
         action="store_true",
@@ -170,6 +177,13 @@ def _annotate(args: argparse.Namespace) -> int:
 
     if args.key_file and not args.no_text:
         return _complain("--key-file goes with --no-text", 2)
+    for_coders = [name for name in args.format if name in _exchange_formats()]
+    if for_coders and args.no_text:
+        return _complain(f"--no-text leaves nothing to code in {', '.join(for_coders)}", 2)
+    for name in for_coders:
+        if (args.out / name).exists():
+            # a coder's work may be in it: not even --overwrite takes it away
+            return _complain(f"{args.out / name} is there already; move it, or give another --out", 2)
     try:
         check_output(args.out, args.overwrite)
         hide = None
@@ -184,18 +198,32 @@ def _annotate(args: argparse.Namespace) -> int:
             args.out,
             annotator,
             reading=_reading(args),
-            formats=args.format,
+            formats=[name for name in args.format if name not in for_coders],
             hide=hide,
             overwrite=args.overwrite,
             # disable=None shows the bar on a terminal only
             progress=lambda inputs: tqdm(inputs, unit="file", disable=None),
         )
+        if for_coders:
+            _for_coders(args, for_coders)
     except (ValueError, OSError) as error:
         return _complain(str(error), 2)
     _print_found(report.inputs, args.out)
     for number in report.unused_roles:
         _complain(f"--roles: label {number} is no speaker in any session", 1)
     return int(any(outcome.outcome == "failed" for outcome in report.inputs))
+
+
+def _for_coders(args: argparse.Namespace, formats: Sequence[str]) -> None:
+    from .batch import find
+    from .exchange import export
+    from .tables import load
+
+    found = load(args.out)
+    files = {entry.name: entry.path for entry in find(args.inputs, args.out)}
+    originals = {s.transcript.id: files[s.transcript.meta["path"]] for s in found}
+    for name in formats:
+        export(found, name, args.out / name, originals=originals)
 
 
 def _print_found(outcomes: Sequence[InputOutcome], out: Path) -> None:
