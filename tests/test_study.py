@@ -94,6 +94,18 @@ def test_a_sheet_with_an_unknown_code_is_refused_with_its_row(
     assert not out.exists()
 
 
+def test_ratings_of_whole_sessions_come_back_from_a_sheet(annotated: Path, tmp_path: Path) -> None:
+    sheet, out = tmp_path / "AB.csv", tmp_path / "codes.jsonl"
+    assert main(["sheet", str(annotated), "--blank", "--coder", "AB", "--out", str(sheet)]) == 0
+    ratings = tmp_path / "AB.ratings.csv"
+    ratings.write_text("session,coder,resolution,therapist contribution\ns1,,4,2\n", "utf-8")
+    command = ["import", str(sheet), "--format", "sheet", "--transcripts", str(annotated), "--out", str(out)]
+    assert main([*command, "--coder", "AB"]) == 0
+    header, row = (tmp_path / "codes.ratings.csv").read_text("utf-8-sig").splitlines()
+    rated = dict(zip(header.split(","), row.split(",")))
+    assert (rated["session"], rated["coder"], rated["resolution"]) == ("s1", "AB", "4")
+
+
 def test_codings_of_different_transcripts_are_not_compared(
     annotated: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

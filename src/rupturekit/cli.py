@@ -547,7 +547,7 @@ def _import(args: argparse.Namespace) -> int:
     from .codebook import load_codebook
     from .coding import merged
     from .exchange import import_codes
-    from .sheets import read
+    from .sheets import csv_bytes, read, read_ratings
 
     if args.out.exists():
         return _complain(f"{args.out} exists already; give another file", 2)
@@ -557,11 +557,13 @@ def _import(args: argparse.Namespace) -> int:
     except (ValueError, OSError) as error:
         return _complain(str(error), 2)
     codings: list[AnnotatedTranscript] = []
+    ratings: list[dict[str, str | int | None]] = []
     code = 0
     for path in args.files:
         try:
             if args.format == "sheet":
                 codings += read(path, given, coder=args.coder, codebook=book)
+                ratings += read_ratings(path)
             else:
                 codings += import_codes(path, args.format, given, coder=args.coder, coders=args.coders, codebook=book)
         except Exception as error:
@@ -574,6 +576,11 @@ def _import(args: argparse.Namespace) -> int:
         args.out.parent.mkdir(parents=True, exist_ok=True)
         part.write_text("".join(session.to_json() + "\n" for session in sessions), "utf-8", newline="\n")
         part.replace(args.out)
+        if ratings:
+            rated = args.out.with_suffix(".ratings.csv")
+            rows = [{**row, "coder": row["coder"] or args.coder} for row in ratings]
+            rated.write_bytes(csv_bytes(list(rows[0]), [list(row.values()) for row in rows]))
+            print(f"{len(ratings)} rows of ratings in {_plain(str(rated))}")
     except (ValueError, OSError) as error:
         return _complain(str(error), 2)
     coders = Counter(m.source for session in sessions for m in session.markers)

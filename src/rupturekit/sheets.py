@@ -218,8 +218,11 @@ def read(
     rows = _read_rows(
         path,
         lambda names: "session" in names and bool(names & {"code", "marker"}) and bool(names & {"clarity", "turns"}),
-        "session, code and turns",
     )
+    if rows is None:
+        raise Source(path, b"").error(
+            "no table has the columns session, code and turns", "Keep the header that the sheet was written with"
+        )
     if not coder and not any(row["coder"] for row in rows):
         raise ReadError(f"{path}: no coder is named in it. Give the coder's id, if what stands in it is one coder's")
     codings: dict[str, _Coding] = {}
@@ -256,12 +259,13 @@ def read_ratings(path: str | os.PathLike[str]) -> list[dict[str, str | int | Non
     Returns
     -------
     list of dict
-        ``session``, ``coder`` and the four ratings, 1 to 5 or None; without sessions that nobody rated.
+        ``session``, ``coder`` and the four ratings, 1 to 5 or None; without sessions that nobody rated, and empty
+        where the table is missing.
 
     Raises
     ------
     ReadError
-        If there is no such table, or a rating is not 1 to 5.
+        If the file cannot be read, or a rating is not 1 to 5.
 
     Examples
     --------
@@ -277,7 +281,7 @@ def read_ratings(path: str | os.PathLike[str]) -> list[dict[str, str | int | Non
     if path.suffix.lower() == ".csv" and beside.is_file():
         path = beside
     found = []
-    for row in _read_rows(path, lambda names: "session" in names and bool(names & set(RATINGS)), "session and ratings"):
+    for row in _read_rows(path, lambda names: "session" in names and bool(names & set(RATINGS))) or ():
         given = {name: _whole(row[name]) for name in RATINGS}
         for name, value in given.items():
             if row[name] and value not in range(1, 6):
@@ -746,8 +750,8 @@ def _xlsx(tables: Sequence[_Table]) -> bytes:
     return without.getvalue()
 
 
-def _read_rows(path: Path, fits: Callable[[set[str]], bool], columns: str) -> list[_Cells]:
-    """Read the rows of every table in a file whose header fits."""
+def _read_rows(path: Path, fits: Callable[[set[str]], bool]) -> list[_Cells] | None:
+    """Read the rows of every table in a file whose header fits; None where there is no such table."""
     source = Source(path, b"")
     try:
         source = Source(path, path.read_bytes())
@@ -766,8 +770,6 @@ def _read_rows(path: Path, fits: Callable[[set[str]], bool], columns: str) -> li
         for number, cells in enumerate(table[at + 1 :], at + 2):
             if any(cell.strip() for cell in cells):
                 rows.append(_Cells(f"{place}, row {number}", dict(zip(names, cells))))
-    if rows is None:
-        raise source.error(f"no table has the columns {columns}", "Keep the header that the sheet was written with")
     return rows
 
 
