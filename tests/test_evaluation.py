@@ -7,7 +7,8 @@ import pytest
 
 pytest.importorskip("sklearn")
 
-from rupturekit import AnnotatedTranscript, Marker, Score, Transcript, Turn
+from rupturekit import AnnotatedTranscript, Coded, Marker, Score, Transcript, Turn
+from rupturekit.annotation import FAMILIES
 from rupturekit.cli import main
 from rupturekit.coding import read_coded, read_synthetic, votes
 from rupturekit.evaluation import (
@@ -227,6 +228,17 @@ def test_what_one_reader_alone_gave_a_synthetic_turn_counts_whole(tmp_path):
     file = tmp_path / "made.jsonl"
     file.write_text(json.dumps(once) + "\n" + json.dumps(twice) + "\n")
     assert [votes(s)[1].share("withdrawal") for s in read_synthetic(file)] == [1, 0.5]
+
+
+def test_turns_that_each_speaker_numbers_apart_are_joined_by_place():
+    turns = tuple(
+        Turn(i, "TC"[i % 2], ("therapist", "client")[i % 2], "I guess.", source_ids=(str(i // 2 + 1),))
+        for i in range(4)
+    )
+    given = (Marker(3, 0, 7, "withdrawal", "minimal_response", source="coder:A"),)
+    coded = AnnotatedTranscript(Transcript("s", turns), given, coded=tuple(Coded("coder:A", f, 0, 3) for f in FAMILIES))
+    (session,) = join([coded], [AnnotatedTranscript(Transcript("s", turns))])
+    assert session.place == {t: t for t in range(4)}
 
 
 def test_an_interval_resamples_groups_and_holds_the_value():

@@ -29,7 +29,7 @@ RETURNED = {
     "label-studio": "tasks.json",
     "inception": "*.xmi",
     "refi-qda": "*.qdpx",
-    "prodigy": "*.jsonl",
+    "prodigy": "annotations.jsonl",
     "convokit": ".",
     "docbin": "*.spacy",
 }
@@ -38,7 +38,8 @@ RETURNED = {
 
 def run(*arguments: str | Path) -> None:
     """Run one command, as in a shell, and stop when it fails."""
-    print("$ rupturekit", *arguments, flush=True)
+    shown = [a.name if isinstance(a, Path) else a for a in arguments]
+    print("$ rupturekit", *shown[:3], *(["…"] if len(shown) > 12 else []), *shown[3:][-9:], flush=True)
     if main([str(a) for a in arguments]) != 0:
         raise SystemExit(1)
 

@@ -183,10 +183,13 @@ class Agreement:
         Path(path).write_text(page, "utf-8", newline="\n")
 
     def markdown(self) -> str:
-        """Return the main figures of every comparison as Markdown tables, and the notes."""
+        """Return the main figures of every comparison as Markdown tables, and the notes.
+
+        Single markers are in the table of the main comparison alone; `table` has them for all.
+        """
         parts = []
         for coders in self.compared:
-            header, body = self._summary(coders)
+            header, body = self._summary(coders, self.names if coders == self.main else self._headed)
             rows = [[_plain(cell).replace("|", r"\|") for cell in row] for row in (header, *body)]
             lines = ["| " + " | ".join(row) + " |" for row in (rows[0], ["---"] * len(header), *rows[1:])]
             if body:
@@ -197,7 +200,7 @@ class Agreement:
         """Return tables of the main comparison and of the machine with the people; they need ``booktabs``."""
         parts = []
         for coders in dict.fromkeys(filter(None, (self.main, self._machine))):
-            header, body = self._summary(coders)
+            header, body = self._summary(coders, self.names)
             rows = [" & ".join(map(_tex, row)) + r" \\" for row in (header, *body)]
             caption = _tex(
                 f"Agreement by {self.level} of {', '.join(self.compared[coders])}. {self._about_intervals()}"
@@ -322,10 +325,10 @@ class Agreement:
         shares = [row[f"prevalence {coder}"] for coder in self.compared[row["coders"]]]
         return " / ".join(f"{100 * share:.1f}" for share in shares if not np.isnan(share))
 
-    def _summary(self, coders: str) -> tuple[list[str], list[list[str]]]:
+    def _summary(self, coders: str, names: Iterable[str]) -> tuple[list[str], list[list[str]]]:
         """Return the header and the rows of a comparison's table for people, without the columns that are empty."""
         body = []
-        for name in self.names:
+        for name in names:
             if row := self._figure(coders, name, "presence", "agreement"):
                 cells = []
                 for _, codes, statistic, with_interval in _COLUMNS:

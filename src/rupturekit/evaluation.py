@@ -266,9 +266,11 @@ def join(coded: Iterable[AnnotatedTranscript], found: Iterable[AnnotatedTranscri
         if (f := by_id.get(c.transcript.id)) is None:
             continue
         told = votes(c)
+        numbers = [n for t in f.transcript for n in t.source_ids]
         number = {n: t.index for t in f.transcript for n in t.source_ids}
         place = {t: number.get(c.transcript[t].source_ids[0]) for t in told if c.transcript[t].source_ids}
-        if len(place) < len(told) or None in place.values():
+        # each speaker's turns may be numbered apart ("T1", "P1")
+        if len(place) < len(told) or None in place.values() or len(number) < len(numbers):
             if len(c.transcript) != len(f.transcript):
                 raise ValueError(
                     f"session {c.transcript.id}: {len(c.transcript)} turns were coded and {len(f.transcript)} "
