@@ -10,7 +10,7 @@ pytest.importorskip("sklearn")
 from rupturekit import AnnotatedTranscript, Coded, Marker, Score, Transcript, Turn
 from rupturekit.annotation import FAMILIES
 from rupturekit.cli import main
-from rupturekit.coding import read_coded, read_synthetic, votes
+from rupturekit.coding import merged, read_coded, read_synthetic, votes
 from rupturekit.evaluation import (
     Judged,
     best_threshold,
@@ -73,7 +73,8 @@ def by_machine(**more):
 
 def test_votes_are_shares_of_those_who_read_the_turn(table):
     told = votes(read_coded(table)[0])
-    assert [told[t].share("withdrawal") for t in range(4)] == [0, 0.5, 0, 0]
+    assert [told[t].share("withdrawal") for t in (1, 3)] == [0.5, 0]
+    assert told[0].raters_of("withdrawal") == ()  # it is the therapist's turn
     assert told[3].share("complaint_progress") == 1
     assert told[3].share("rejects_intervention") == 0
     assert told[1].share("rupture") == 0.5
@@ -239,6 +240,31 @@ def test_turns_that_each_speaker_numbers_apart_are_joined_by_place():
     coded = AnnotatedTranscript(Transcript("s", turns), given, coded=tuple(Coded("coder:A", f, 0, 3) for f in FAMILIES))
     (session,) = join([coded], [AnnotatedTranscript(Transcript("s", turns))])
     assert session.place == {t: t for t in range(4)}
+
+
+def test_a_mark_somewhere_in_a_segment_says_nothing_of_its_turns():
+    turns = tuple(Turn(i, "C", "client", "I guess.") for i in range(30))  # without times a segment is twenty turns
+    marks = [
+        Marker(0, 0, 8, "withdrawal", "denial", source="coder:A", note="segment"),
+        Marker(25, 0, 8, "withdrawal", "denial", source="coder:A"),
+    ]
+    coded = AnnotatedTranscript(
+        Transcript("s", turns), tuple(marks), coded=tuple(Coded("coder:A", f, 0, 29) for f in FAMILIES)
+    )
+    told = votes(coded)
+    assert [t for t, v in told.items() if v.is_gold("withdrawal")] == [25]
+    assert [t for t, v in told.items() if v.raters_of("withdrawal")] == list(range(20, 30))
+    assert len([t for t, v in told.items() if v.raters_of("confrontation")]) == 30
+
+
+def test_two_versions_of_a_coders_work_are_not_put_together():
+    talk = Transcript("s", (Turn(0, "C", "client", "I guess."), Turn(1, "C", "client", "Yes.")))
+    read = tuple(Coded("coder:A", f, 0, 1) for f in FAMILIES)
+    before = AnnotatedTranscript(talk, (Marker(0, 0, 8, "withdrawal", "denial", source="coder:A"),), coded=read)
+    after = AnnotatedTranscript(talk, (), coded=read)
+    assert merged([before, before]) == [before]
+    with pytest.raises(ValueError, match="session s, turn 0: A coded it in two ways"):
+        merged([before, after])
 
 
 def test_an_interval_resamples_groups_and_holds_the_value():

@@ -18,11 +18,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from .annotation import AnnotatedTranscript
-from .calibration import Held, annotate_as_told, calibrate, configuration, hold, measure
+from .annotation import FAMILIES, AnnotatedTranscript
+from .calibration import FEWEST, Held, annotate_as_told, calibrate, configuration, hold, measure
 from .card import write_card
 from .classifier import Predicted, Recipe
-from .coding import MARKERS, group_of, votes
+from .coding import FAMILY_OF, MARKERS, group_of, merged, votes
 from .encoder import Encoder, model_folder, new_encoder, read_base
 from .evaluation import evaluate
 from .pipeline import Annotator
@@ -56,7 +56,7 @@ def adapt(
     init : path-like
         Model folder to start from, with ``model.safetensors``.
     out : path-like
-        Model folder to write; `rupturekit.Annotator` takes it.
+        Model folder to write, new or empty; `rupturekit.Annotator` takes it.
     whole : bool
         Fit the encoder too, and not its heads alone: slower, and better with many codes.
     version : str
@@ -75,18 +75,20 @@ def adapt(
     Raises
     ------
     ValueError
-        If there are fewer than two clients, or ``init`` is no model folder.
+        If there are fewer than two clients, ``init`` is no model folder, a session has no words, or a code is none
+        that the model knows.
+    FileExistsError
+        If ``out`` has something in it.
     """
     started = time.time()
+    if Path(out).exists() and (not Path(out).is_dir() or any(Path(out).iterdir())):
+        raise FileExistsError(f"{out} exists and is not an empty folder; give another")
     if not model_folder(init):
         raise ValueError(
             f"{init}: not a model folder with model.onnx and model.safetensors; the wheel leaves the latter out, "
             "the repository has it in models/"
         )
-    corpus = "own codes"
-    sessions = [
-        replace(s, transcript=replace(s.transcript, meta={"corpus": corpus, **s.transcript.meta})) for s in codings
-    ]
+    sessions = [_own(coding) for coding in merged(codings)]
     clients = sorted({group_of(s) for s in sessions})
     if len(clients) < 2:
         raise ValueError(
@@ -100,12 +102,11 @@ def adapt(
     told, found = _nested(fitter, sessions, fold, kept)
     print("fitting on all sessions", flush=True)
     model = fitter.fit(range(len(sessions)))
-    fitted = calibrate(told, kept)
+    fitted = calibrate(told, kept) if len(set(fold)) > 2 else kept
     config = {
         **kept, **configuration(fitted), "name": Path(out).name, "version": version,
         "init": {"name": kept["name"], "version": kept["version"], "fitted": "whole encoder" if whole else "heads"},
     }  # fmt: skip
-    write_model(Path(out), model, fitter.tokenizer, config)
     if len(clients) < NO_INTERVAL:
         draws = 0
     as_it_was = evaluate(sessions, Annotator(model=Path(init)).pipe(s.transcript for s in sessions), draws)
@@ -113,23 +114,60 @@ def adapt(
         "data": data_facts(sessions), "folds": len(set(fold)), "groups": len(clients), "command": command,
         "seed": seed, "torch": torch.__version__, "minutes": (time.time() - started) / 60, "synthetic": (0, 0),
         "marker_counts": {name: sum(v.is_gold(name) for s in sessions for v in votes(s).values()) for name in MARKERS},
-        "init": as_it_was["turns"], "caution": _caution(len(clients)),
+        "init": as_it_was["turns"], "caution": _caution(sessions), "how": _how(len(set(fold)), draws),
     }  # fmt: skip
+    write_model(Path(out), model, fitter.tokenizer, config)
     write_card(Path(out), config, facts)
     return facts
 
 
-def _caution(clients: int) -> str:
+def _own(coding: AnnotatedTranscript) -> AnnotatedTranscript:
+    """Return a coding as one of the team's, whichever table it is from; refuse what cannot be learned from."""
+    transcript = coding.transcript
+    if transcript.meta.get("text_withheld"):
+        raise ValueError(f"session {transcript.id} has no words (--no-text); a model learns from words")
+    known = {(name, FAMILIES[family]) for name, family in zip(MARKERS, FAMILY_OF)}
+    for m in coding.markers:
+        if (m.marker, m.family) not in known:
+            raise ValueError(
+                f"session {transcript.id}, turn {m.turn}: {m.marker} ({m.family}) is no marker of the model's "
+                "codebook; give codes of that codebook"
+            )
+    # joined by place: a silence may bear the number of the turn that it was cut from
+    turns = tuple(replace(turn, source_ids=()) for turn in transcript)
+    return replace(coding, transcript=replace(transcript, turns=turns, meta={**transcript.meta, "corpus": "own codes"}))
+
+
+def _caution(sessions: Sequence[AnnotatedTranscript]) -> str:
+    clients = len({group_of(s) for s in sessions})
+    said = ""
     if clients < FOLDS:
-        return (
+        said = (
             f"**Exploratory**: {clients} clients, each held out once. These figures say little of another client; "
             "there are no intervals."
         )
-    if clients < NO_INTERVAL:
-        return f"{clients} clients: too few for intervals. Read the figures as rough."
-    if clients < FEW:
-        return f"{clients} clients: the intervals rest on few and are rough."
-    return ""
+    elif clients < NO_INTERVAL:
+        said = f"{clients} clients: too few for intervals. Read the figures as rough."
+    elif clients < FEW:
+        said = f"{clients} clients: the intervals rest on few and are rough."
+    unnamed = sum(not s.transcript.meta.get("client_id") and group_of(s) == s.transcript.id for s in sessions)
+    if unnamed:
+        said += (
+            f" {unnamed} sessions name no client (client_id) and count as one each: if one client has several of "
+            "them, nothing was held out in truth and the figures are too good."
+        )
+    return said.strip()
+
+
+def _how(folds: int, draws: int) -> str:
+    intervals = "95 % intervals resample groups." if draws else "There are no intervals."
+    if folds == 2:
+        return f"with the calibration and thresholds of the model started from (two clients leave none). {intervals}"
+    return (
+        "calibrated and cut on other folds, held out within the rest (nested). Where fewer than "
+        f"{FEWEST} turns have a family, or lack it, calibration and threshold of the model started from are kept. "
+        f"{intervals}"
+    )
 
 
 class _Fitter:

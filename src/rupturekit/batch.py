@@ -7,6 +7,7 @@ clock time and nothing of the machine, so equal input gives equal files, byte fo
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import platform
@@ -23,7 +24,9 @@ from . import __version__, exchange
 from .annotation import FAMILIES
 from .pipeline import Annotator
 from .readers import RawSession, ReadError, read_sessions
+from .readers.encoding import decode
 from .readers.praat import together
+from .readers.raw import Source
 from .roles import speaker_key
 from .score import present
 from .segment import RoleError, segment
@@ -46,12 +49,16 @@ class OutputError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """How to read every input, as for `rupturekit.read_all`; None where it is to be found out."""
+    """How to read every input, as for `rupturekit.read_all`; None where it is to be found out.
+
+    ``clients`` gives session ids their clients, for formats that have no place for them.
+    """
 
     roles: Mapping[str, str] | None = None
     format: str | None = None
     columns: Mapping[str, str] | None = None
     encoding: str | None = None
+    clients: Mapping[str, str] | None = None
 
     def sessions(self, path: Path) -> list[RawSession]:
         """Read the sessions of a file."""
@@ -99,6 +106,40 @@ class Report:
 
     inputs: tuple[InputOutcome, ...]
     unused_roles: tuple[int, ...] = ()
+
+
+def read_clients(path: Path) -> dict[str, str]:
+    """Read which client each session is of: a CSV with the columns ``session_id`` and ``client_id``.
+
+    Raises
+    ------
+    ReadError
+        If a column is missing, a cell is empty, or a session has two clients.
+
+    Examples
+    --------
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     file = Path(folder, "clients.csv")
+    ...     _ = file.write_text("session_id;client_id\\ns01;K1\\ns02;K1\\n")
+    ...     read_clients(file)
+    {'s01': 'K1', 's02': 'K1'}
+    """
+    source = decode(Source(path, path.read_bytes()))
+    lines = source.text.splitlines()
+    top = lines[0] if lines else ""
+    rows = csv.reader(lines, delimiter=max(",;\t", key=top.count))
+    header = [name.strip().casefold() for name in next(rows, [])]
+    if missing := [name for name in ("session_id", "client_id") if name not in header]:
+        raise source.error(f"no column {' and no '.join(missing)}", "Give both in the first row", 1)
+    clients: dict[str, str] = {}
+    for row in (row for row in rows if any(row)):
+        cells = dict(zip(header, map(str.strip, row)))
+        session, client = cells.get("session_id", ""), cells.get("client_id", "")
+        if not (session and client):
+            raise source.error("a session or a client is missing", "Fill in the row, or take it out", rows.line_num)
+        if clients.setdefault(session, client) != client:
+            raise source.error("this session has another client above", "Give each session once", rows.line_num)
+    return clients
 
 
 def find(paths: Iterable[Path], out: Path) -> list[Input]:
@@ -263,6 +304,7 @@ def annotate(
                 "columns": dict(reading.columns or {}) if hide is None else bool(reading.columns),
                 "input_format": reading.format,
                 "encoding": reading.encoding,
+                "clients": bool(reading.clients),
                 "formats": ["csv", "jsonl", *formats],
                 "no_text": hide is not None,
             },
@@ -346,6 +388,8 @@ class _Run:
             roles = self.reading.roles_in(raw)
             self.met.update(roles)
             transcript = segment(raw, id=id, roles=roles, path=entry.name)
+            if client := (self.reading.clients or {}).get(id):
+                transcript = replace(transcript, meta={**transcript.meta, "client_id": client})
             annotated = self.annotator(transcript)
             self.writer.write(self.hide(annotated) if self.hide else annotated)
         except Exception as error:

@@ -6,7 +6,8 @@ held-out logits of the other folds. Needs scikit-learn, not torch.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -74,7 +75,8 @@ def calibrate(held: Held, kept: Mapping[str, Any] | None = None) -> dict[str, An
     held : Held
     kept : mapping, optional
         The configuration of the model that was trained on from: what it says of a score stands where fewer than
-        `FEWEST` turns have it, and without it such a score is fitted on those, or refused where nobody coded any.
+        `FEWEST` turns have it, or lack it. Then turns that one rater coded take part too, where those that two coded
+        are so few. Without it a score is fitted on what there is, and refused where nobody coded any.
 
     Returns
     -------
@@ -99,15 +101,17 @@ def calibrate(held: Held, kept: Mapping[str, Any] | None = None) -> dict[str, An
             for t, v in told[i].items()
             if s.transcript[t].role == ROLE_OF[name] and v.raters_of(name)
         ]
-        if kept and sum(gold for *_, gold, _ in rows) < FEWEST:
+        double = [row for row in rows if row[0] > 1]
+        if kept and _few(row[3] for row in double):
+            double = []
+        if kept and _few(row[3] for row in rows):
             calibration[name] = tuple(kept["calibration"][name])
             if name != "rupture":
                 thresholds[name] = kept["thresholds"][name]
             continue
         if not rows:
             raise ValueError(f"nobody coded a {ROLE_OF[name]} turn in these sessions: nothing to calibrate {name} on")
-        double = any(n > 1 for n, *_ in rows)
-        logit, rule, gold, fair = (np.array(c) for c in zip(*(row for n, *row in rows if n > 1 or not double)))
+        _, logit, rule, gold, fair = (np.array(c) for c in zip(*(double or rows)))
         fair = fair.astype(bool)
         calibration[name] = _platt(logit[fair], rule[fair], gold[fair])
         if name != "rupture":  # present when either family is: a cut-off of its own would decide nothing
@@ -119,6 +123,11 @@ def calibrate(held: Held, kept: Mapping[str, Any] | None = None) -> dict[str, An
         "thresholds": {**_marker_thresholds(held, told, calibration, kept), **thresholds},
         "span_drops": _span_drops(held, told, kept),
     }
+
+
+def _few(gold: Iterable[bool]) -> bool:
+    given = list(gold)
+    return min(sum(given), len(given) - sum(given)) < FEWEST
 
 
 def _families(name: str) -> list[int]:
@@ -270,8 +279,9 @@ def baseline_figures(
         recipes = {"rules alone": (part, rules)}
         if not (fair := held.unseen[turns.session[where]]).all():
             recipes = {"rules alone": (NOT_WRITTEN_FROM, rules[fair])}
-        simple = evaluation.baselines(texts, before, gold, group, np.array([fold[i] for i, _ in at]))
-        recipes |= {recipe: (part, j) for recipe, j in simple.items()}
+        with suppress(ValueError):  # a fold's words are too few for scikit-learn, or all its turns have the family
+            simple = evaluation.baselines(texts, before, gold, group, np.array([fold[i] for i, _ in at]))
+            recipes |= {recipe: (part, j) for recipe, j in simple.items()}
         for recipe, (of, j) in recipes.items():
             row = {"score": name, "turns": of, "recipe": recipe, "n": len(j.gold), "gold": int(j.gold.sum())}
             metrics = ("AP", "F1", "precision", "recall")

@@ -47,18 +47,23 @@ The same folds, with one part of the recipe left out.
 
 {markdown(facts["ablations"])}
 """
+    how = "calibrated and cut on the other folds.\n95 % intervals resample groups."
+    elsewhere = "synthetic talk, if from anything"
     written_from = ""
     if any("not written from" in row["turns"] for row in facts["turns"]):
         written_from = """
 The rules were written from some of these groups: their weights are calibrated on the
 others alone, thresholds are cut on all, and the last rows give the figures of the others alone."""
-    origin = ""
+    caution, origin = "", ""
     if "init" in facts:
         init = config["init"]
+        elsewhere = f"{init['name']} {init['version']}"
+        made_up = f"What {elsewhere} had learned from before is told by its own card."
+        caution, how = facts["caution"] + "\n\n" if facts["caution"] else "", facts["how"]
         origin = f"""
-## Fitted on from {init["name"]} {init["version"]}
-{init["fitted"].capitalize()} fitted on a team's own codes, from that model's weights. {facts["caution"]}
-What it was before on the same sessions (fair only if it had not seen them):
+## Fitted on from {elsewhere}
+{init["fitted"].capitalize()} fitted on a team's own codes, from that model's weights. What it was before on the same
+sessions (these figures and those above are fair only if it had not seen them):
 
 {markdown(facts["init"])}
 """
@@ -82,9 +87,8 @@ The last four columns count turns to which at least half of the raters gave the 
 {made_up}
 
 ## Figures
-Grouped cross-validation, {facts["folds"]} folds over {facts["groups"]} groups: every session was annotated by the
-whole pipeline, rules and model, fitted on other groups, calibrated and cut on the other folds.
-95 % intervals resample groups.{written_from}
+{caution}Grouped cross-validation, {facts["folds"]} folds over {facts["groups"]} groups: every session was annotated
+by the whole pipeline, rules and model, fitted on other groups, {how}{written_from}
 
 {markdown(facts["turns"])}
 
@@ -117,7 +121,7 @@ of the words and overlap.
 
 ## Limits
 * Not measurable here, with fewer than ten real turns each: {thin}.
-  What the model knows of them comes from synthetic talk, if from anything.
+  What the model knows of them comes from {elsewhere}.
 * Other sessions, settings and languages than the table's differ; real therapies are longer.
 * Short answers of second-language speakers and of people who speak little can look like minimal responses; no corpus
   here says who speaks a second language or a dialect, so the false alarms on them are not known.

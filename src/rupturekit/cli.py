@@ -127,9 +127,12 @@ def _formats(text: str) -> list[str]:
 
 
 def _reading(args: argparse.Namespace) -> Reading:
-    from .batch import Reading
+    from .batch import Reading, read_clients
 
-    return Reading(args.roles, args.input_format, args.columns, args.encoding)
+    clients = getattr(args, "clients", None)
+    return Reading(
+        args.roles, args.input_format, args.columns, args.encoding, read_clients(clients) if clients else None
+    )
 
 
 def _add_annotate(commands: Any) -> None:
@@ -164,6 +167,12 @@ def _add_annotate(commands: Any) -> None:
         help="with --no-text: the secret that ids are hashed with, to have the same hashes in every run; "
         "else a new one is drawn and forgotten",
     )
+    parser.add_argument(
+        "--clients",
+        type=Path,
+        metavar="FILE",
+        help="CSV of session_id and client_id, where transcripts do not say whose they are; intervals go by client",
+    )
     _add_reading(parser)
     parser.set_defaults(run=_annotate)
 
@@ -193,11 +202,12 @@ def _annotate(args: argparse.Namespace) -> int:
                 return _complain("the key file is empty; write a long random secret into it", 2)
             hide = Pseudonyms(key)
         annotator = Annotator(None if args.no_model else args.model or SHIPPED)
+        reading = _reading(args)
         report = annotate(
             args.inputs,
             args.out,
             annotator,
-            reading=_reading(args),
+            reading=reading,
             formats=[name for name in args.format if name not in for_coders],
             hide=hide,
             overwrite=args.overwrite,
@@ -209,6 +219,9 @@ def _annotate(args: argparse.Namespace) -> int:
     except (ValueError, OSError) as error:
         return _complain(str(error), 2)
     _print_found(report.inputs, args.out)
+    met = {session.session_id for outcome in report.inputs for session in outcome.sessions}
+    if lost := sum((hide.hash(id) if hide else id) not in met for id in reading.clients or ()):
+        _complain(f"--clients: {lost} of its sessions are not in this run", 1)
     for number in report.unused_roles:
         _complain(f"--roles: label {number} is no speaker in any session", 1)
     return int(any(outcome.outcome == "failed" for outcome in report.inputs))
@@ -356,8 +369,11 @@ def _train(args: argparse.Namespace) -> int:
         from .training import Settings, train
     except ImportError as error:
         return _complain(f'training needs {error.name}: pip install "rupturekit[train]"', 2)
-    if bool(args.codes) == bool(args.tables) or not (args.init if args.codes else args.base):
+    given = [bool(part) for part in (args.tables, args.base, args.codes, args.init)]
+    if given not in ([True, True, False, False], [False, False, True, True]):
         return _complain("give tables and --base, or --codes and --init", 2)
+    if args.codes and (args.synthetic or args.rule_groups or args.ablations):
+        return _complain("--synthetic, --rule-groups and --ablations do not go with --codes", 2)
     command = shlex.join(["rupturekit", *sys.argv[1:]])
     try:
         if args.codes:
@@ -372,7 +388,8 @@ def _train(args: argparse.Namespace) -> int:
             _print_figures(facts["init"])
             print("Fitted on, every client held out once:")
             _print_figures(facts["turns"])
-            print(f"{facts['caution']} The model and its card are in {_plain(str(args.out))}".strip())
+            caution = facts["caution"].replace("**", "")
+            print(f"{caution} The model and its card are in {_plain(str(args.out))}".strip())
             return 0
         facts = train(
             args.tables,
@@ -421,7 +438,7 @@ def _add_evaluate(commands: Any) -> None:
 
 
 def _evaluate(args: argparse.Namespace) -> int:
-    from .coding import read_coded, read_codings
+    from .coding import merged, read_coded, read_codings
     from .tables import load
 
     try:
@@ -432,11 +449,13 @@ def _evaluate(args: argparse.Namespace) -> int:
         return _complain(f'evaluating needs {error.name}: pip install "rupturekit[evaluate]"', 2)
     try:
         reading = {"roles": args.roles, "columns": args.columns, "format": args.input_format, "encoding": args.encoding}
-        coded = [
+        coded = merged(
             session
             for table in args.tables
-            for session in (read_codings(table) if table.suffix == ".jsonl" else read_coded(table, **reading))
-        ]
+            for session in (
+                read_codings(table) if table.is_dir() or table.suffix == ".jsonl" else read_coded(table, **reading)
+            )
+        )
         found = load(args.against)
         figures = evaluate(coded, found, args.draws)
     except (ValueError, OSError) as error:
@@ -460,10 +479,15 @@ def _add_codebook(parser: argparse.ArgumentParser) -> None:
 
 
 def _annotated(path: Path) -> list[AnnotatedTranscript]:
+    """Read annotated sessions or codings, whichever a path holds."""
     from .coding import read_codings
     from .tables import load
 
-    return load(path) if path.is_dir() or path.suffix == ".jsonl" else read_codings(path)
+    if not path.exists():
+        raise ValueError(f"{path}: no such file or folder")
+    if (path / "annotations.jsonl").is_file() or path.suffix == ".jsonl":
+        return load(path)
+    return read_codings(path)
 
 
 def _add_export(commands: Any) -> None:
@@ -492,19 +516,36 @@ def _export(args: argparse.Namespace) -> int:
 
     try:
         sessions = _annotated(args.annotated)
-        originals = {}
-        if args.originals:
-            for session in sessions:
-                path = args.originals / str(session.transcript.meta.get("path"))
-                if path.is_file():
-                    originals[session.transcript.id] = path
+        originals = _originals(args.originals, sessions) if args.originals else {}
         if args.blank:
             sessions = [_by_hand(session) for session in sessions]
         files = export(sessions, args.format, args.out, originals=originals, codebook=load_codebook(args.codebook))
     except (ValueError, OSError) as error:
         return _complain(str(error), 2)
     print(f"{len(sessions)} sessions, {len(files)} files in {_plain(str(args.out))}")
+    if args.originals:
+        print(f"Originals were used for {len(originals)} of {len(sessions)} sessions.")
     return 0
+
+
+def _originals(folder: Path, sessions: Iterable[AnnotatedTranscript]) -> dict[str, Path]:
+    """Find the files that sessions were read from, in the folder that was annotated or wherever they lie in it."""
+    if not folder.is_dir():
+        raise ValueError(f"{folder}: no such folder of originals")
+    by_name: dict[str, list[Path]] = {}
+    for file in sorted(folder.rglob("*")):
+        by_name.setdefault(file.name, []).append(file)
+    originals, lost = {}, []
+    for session in sessions:
+        path = Path(str(session.transcript.meta.get("path")))
+        named = [folder / path] if (folder / path).is_file() else by_name.get(path.name, [])
+        if len(named) == 1:
+            originals[session.transcript.id] = named[0]
+        elif path.suffix.lower() in (".eaf", ".textgrid"):
+            lost.append(f"{session.transcript.id} ({len(named)} files are called {path.name})")
+    if lost:
+        raise ValueError(f"{folder}: no one original for {', '.join(lost)}; give the folder that was annotated")
+    return originals
 
 
 def _by_hand(session: AnnotatedTranscript) -> AnnotatedTranscript:
@@ -549,8 +590,10 @@ def _import(args: argparse.Namespace) -> int:
     from .exchange import import_codes
     from .sheets import csv_bytes, read, read_ratings
 
-    if args.out.exists():
-        return _complain(f"{args.out} exists already; give another file", 2)
+    rated = args.out.with_suffix(".ratings.csv")
+    for out in (args.out, rated):
+        if out.exists():
+            return _complain(f"{out} exists already; give another file", 2)
     try:
         given = [session.transcript for session in _annotated(args.transcripts)]
         book = load_codebook(args.codebook)
@@ -577,7 +620,6 @@ def _import(args: argparse.Namespace) -> int:
         part.write_text("".join(session.to_json() + "\n" for session in sessions), "utf-8", newline="\n")
         part.replace(args.out)
         if ratings:
-            rated = args.out.with_suffix(".ratings.csv")
             rows = [{**row, "coder": row["coder"] or args.coder} for row in ratings]
             rated.write_bytes(csv_bytes(list(rows[0]), [list(row.values()) for row in rows]))
             print(f"{len(ratings)} rows of ratings in {_plain(str(rated))}")
@@ -587,6 +629,9 @@ def _import(args: argparse.Namespace) -> int:
     coders.update({c.source: 0 for session in sessions for c in session.coded})
     _print_table(["coder", "markers"], [[source.removeprefix("coder:"), n] for source, n in sorted(coders.items())])
     print(f"{len(sessions)} sessions in {_plain(str(args.out))}")
+    if empty := [s.transcript.id for s in sessions if not s.markers]:
+        shown = ", ".join(map(_plain, empty[:SHOWN])) + (", …" if len(empty) > SHOWN else "")
+        print(f"Read, and nothing marked: {shown}. If nobody read them, leave them out of what you import.")
     return 0
 
 

@@ -17,6 +17,8 @@ from typing import Any
 from .annotation import CLIENT_FAMILIES, FAMILIES, AnnotatedTranscript, Coded, Marker
 from .codebook import CodebookMarker, load_codebook
 from .pipeline import read_all
+from .score import FAMILIES_OF, segments
+from .sheets import SEGMENT_NOTE
 from .tables import load
 from .transcript import Transcript, Turn
 
@@ -48,7 +50,11 @@ class Votes:
         if name == "rupture":
             other = self.raters.get("withdrawal", ())
             return tuple(rater for rater in self.raters.get("confrontation", ()) if rater in other)
-        family = name if name in FAMILIES else FAMILIES[FAMILY_OF[MARKERS.index(name)]]
+        family = name
+        if name in MARKERS:
+            family = FAMILIES[FAMILY_OF[MARKERS.index(name)]]
+        elif name not in FAMILIES:  # of a team's own codebook: whoever gave it says of which family it is
+            family = next((m.family for said in self.given.values() for m in said if m.marker == name), name)
         return self.raters.get(family, ())
 
     def gave(self, rater: str, name: str) -> bool:
@@ -73,7 +79,7 @@ class Votes:
 
 
 def votes(coded: AnnotatedTranscript) -> dict[int, Votes]:
-    """Return the raters' votes for every turn that somebody read, be it for one family.
+    """Return the raters' votes for every turn that somebody read, be it for one family of the turn's role.
 
     Examples
     --------
@@ -87,17 +93,27 @@ def votes(coded: AnnotatedTranscript) -> dict[int, Votes]:
     raters: dict[int, dict[str, set[str]]] = {}
     for part in coded.coded:
         if part.source.startswith("coder:"):
-            for turn in range(part.first, part.last + 1):
-                raters.setdefault(turn, {}).setdefault(part.family, set()).add(part.source)
+            for turn in coded.transcript.turns[part.first : part.last + 1]:
+                if part.family in FAMILIES_OF[turn.role]:
+                    raters.setdefault(turn.index, {}).setdefault(part.family, set()).add(part.source)
     given: dict[int, dict[str, tuple[Marker, ...]]] = {}
     for marker in coded.markers:
-        if marker.source.startswith("coder:"):
+        if (marker.note or "").split(":")[0] == SEGMENT_NOTE:
+            # somewhere in the segment: no turn of it can be said to have the family, nor to lack it
+            for number in _segment_of(coded.transcript, marker.turn):
+                readers: set[str] = raters[number].get(marker.family, set()) if number in raters else set()
+                readers.discard(marker.source)
+        elif marker.source.startswith("coder:"):
             mine = given.setdefault(marker.turn, {})
             mine[marker.source] = (*mine.get(marker.source, ()), marker)
     return {
         turn: Votes({family: tuple(sorted(who)) for family, who in by_family.items()}, given.get(turn, {}))
         for turn, by_family in sorted(raters.items())
     }
+
+
+def _segment_of(transcript: Transcript, turn: int) -> list[int]:
+    return next(turns for turns in segments(transcript).values() if turn in turns)
 
 
 def group_of(session: AnnotatedTranscript) -> str:
@@ -117,7 +133,8 @@ def merged(codings: Iterable[AnnotatedTranscript]) -> list[AnnotatedTranscript]:
     Raises
     ------
     ValueError
-        If two codings of a session are of different transcripts; the message names the first turn that differs.
+        If two codings of a session are of different transcripts, or one coder marked a turn in two ways (an earlier
+        version of their file among the files, say); the message names session and turn.
 
     Examples
     --------
@@ -139,6 +156,12 @@ def merged(codings: Iterable[AnnotatedTranscript]) -> list[AnnotatedTranscript]:
                 f"session {coding.transcript.id}: two codings of different transcripts, from turn {where} on "
                 f"({len(ours)} and {len(theirs)} turns); code the same transcript"
             )
+        if twice := _differently(first, coding):
+            source, turn = min(twice)
+            raise ValueError(
+                f"session {coding.transcript.id}, turn {turn}: {source.removeprefix('coder:')} coded it in two ways; "
+                "give one version of their work"
+            )
         markers = dict.fromkeys((*first.markers, *coding.markers))
         by_id[coding.transcript.id] = replace(
             first,
@@ -146,6 +169,15 @@ def merged(codings: Iterable[AnnotatedTranscript]) -> list[AnnotatedTranscript]:
             coded=tuple(dict.fromkeys((*first.coded, *coding.coded))),
         )
     return list(by_id.values())
+
+
+def _differently(one: AnnotatedTranscript, other: AnnotatedTranscript) -> set[tuple[str, int]]:
+    """Return (source, turn) wherever one source read a turn for a family in both codings and marked it differently."""
+    read, given = [], []
+    for coding in (one, other):
+        read.append({(c.source, c.family, t) for c in coding.coded for t in range(c.first, c.last + 1)})
+        given.append({(m.source, m.family, m.turn, m.start, m.end, m.marker) for m in coding.markers})
+    return {(m[0], m[2]) for m in given[0] ^ given[1] if m[:3] in read[0] and m[:3] in read[1]}
 
 
 def read_codings(path: str | PathLike[str]) -> list[AnnotatedTranscript]:
@@ -166,8 +198,12 @@ def read_codings(path: str | PathLike[str]) -> list[AnnotatedTranscript]:
     ------
     ValueError
         If a file is none of these, nobody coded anything, or codings are of different transcripts.
+    FileNotFoundError
+        If there is no such file or folder.
     """
     path = Path(path)
+    if not path.exists():
+        raise FileNotFoundError(f"{path}: no such file or folder")
     files = sorted(path.iterdir()) if path.is_dir() else [path]
     read: list[AnnotatedTranscript] = []
     for file in files:
@@ -186,11 +222,12 @@ def read_codings(path: str | PathLike[str]) -> list[AnnotatedTranscript]:
             episodes=(),
             provenance=None,
         )
-        for session in merged(read)
+        for session in read
     ]
-    if not any(session.coded for session in by_hand):
+    # what a machine alone annotated may lie beside: it is no coding, and need not be of the same transcript
+    if not (found := merged(session for session in by_hand if session.coded)):
         raise ValueError(f"{path}: nothing that somebody coded was found in it")
-    return [session for session in by_hand if session.coded]
+    return found
 
 
 def read_coded(table: str | PathLike[str], **reading: Any) -> list[AnnotatedTranscript]:

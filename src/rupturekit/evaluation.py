@@ -116,6 +116,7 @@ METRICS: Mapping[str, Callable[[Judged], float]] = {
 }
 
 
+LEAST_GROUPS = 10
 Interval = tuple[float, float, float]
 """A figure with the ends of its 95 % interval."""
 
@@ -133,6 +134,8 @@ def interval(j: Judged, metric: Callable[[Judged], float], draws: int = 500, see
 def resampled(group: np.ndarray, figure: Callable[[np.ndarray], float], draws: int = 500, seed: int = 0) -> Interval:
     """Return ``figure(rows)`` of all rows, with its 95 % percentile interval when groups are drawn again.
 
+    Fewer than `LEAST_GROUPS` groups say too little of others: the ends are NaN then.
+
     Parameters
     ----------
     group : ndarray, shape (n,)
@@ -144,7 +147,7 @@ def resampled(group: np.ndarray, figure: Callable[[np.ndarray], float], draws: i
     rows = [np.flatnonzero(where == g) for g in range(where.max() + 1)]
     rng = np.random.default_rng(seed)
     values = [figure(np.concatenate([rows[g] for g in rng.integers(0, len(rows), len(rows))])) for _ in range(draws)]
-    known = [v for v in values if not np.isnan(v)] if len(rows) > 1 else []  # one client says nothing of others
+    known = [v for v in values if not np.isnan(v)] if len(rows) >= LEAST_GROUPS else []
     low, high = np.percentile(known, [2.5, 97.5]) if known else (np.nan, np.nan)
     return figure(np.arange(len(group))), float(low), float(high)
 
@@ -269,8 +272,9 @@ def join(coded: Iterable[AnnotatedTranscript], found: Iterable[AnnotatedTranscri
         numbers = [n for t in f.transcript for n in t.source_ids]
         number = {n: t.index for t in f.transcript for n in t.source_ids}
         place = {t: number.get(c.transcript[t].source_ids[0]) for t in told if c.transcript[t].source_ids}
-        # each speaker's turns may be numbered apart ("T1", "P1")
-        if len(place) < len(told) or None in place.values() or len(number) < len(numbers):
+        same = [(t.role, t.text) for t in c.transcript] == [(t.role, t.text) for t in f.transcript]
+        # numbers may be no turn's own: of each speaker apart ("T1", "P1"), of the turn that a silence was cut from
+        if same or len(place) < len(told) or None in place.values() or len(number) < len(numbers):
             if len(c.transcript) != len(f.transcript):
                 raise ValueError(
                     f"session {c.transcript.id}: {len(c.transcript)} turns were coded and {len(f.transcript)} "
@@ -393,8 +397,10 @@ def parts(turns: Turns) -> dict[str, np.ndarray]:
     """Return the parts of the data that figures are given for; the first is what a headline states."""
     two = turns.n_raters > 1
     found = {"all": np.ones(len(two), bool)}
+    if two.any() and not two.all():
+        # a few turns that two coded say more of those coders than of the data
+        found = {"two raters or more": two, **found} if two.mean() >= 0.5 else {**found, "two raters or more": two}
     if two.any():
-        found = {"two raters or more": two} if not two.all() else found
         found["where all raters agree"] = two & turns.agreed
     corpora = sorted(set(turns.corpus))
     found |= {str(c): turns.corpus == c for c in corpora} if len(corpora) > 1 else {}

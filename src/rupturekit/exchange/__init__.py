@@ -192,6 +192,12 @@ def import_codes(
         ) from None
     whose = _Whose(coder, coders or {})
     found = [coding for session in returned if (coding := whose(session)).coded]
+    named = sorted({c.source.removeprefix("coder:") for coding in found for c in coding.coded})
+    if coder and named and coder not in named:
+        raise ReadError(
+            f"{path}: it names {', '.join(named)}, and has nothing for {coder}. Say who is who: coders "
+            f"{named[0]}={coder}"
+        )
     if not found:
         raise ReadError(
             f"{path}: no coder is named in it. Give the coder's id, if what stands in it is one coder's work"
@@ -217,13 +223,26 @@ class _Whose:
         for m in session.markers:
             if (source := self._source(m.source)) is not None:
                 markers.add(m if source == m.source else replace(m, source=source, score=None, rule_id=None))
-        coded = {replace(c, source=source) for c in session.coded if (source := self._source(c.source)) is not None}
+        sources = [m.source for m in session.markers] + [c.source for c in session.coded]
+        somebody = any(map(_names_somebody, sources))
+        nameless = any(not _names_somebody(m.source) for m in session.markers)
+        coded = {
+            replace(c, source=source)
+            for c in session.coded
+            # what the machine went through was handed out with the rest: it says nothing of a second person
+            if _names_somebody(c.source) or nameless or not somebody
+            if (source := self._source(c.source)) is not None
+        }
         said = {c.source for c in coded}
         others = {m.source for m in markers} | ({f"coder:{self._coder}"} if self._coder and not said else set())
         last = len(session.transcript) - 1
         coded |= {Coded(source, family, 0, last) for source in others - said for family in FAMILIES}
         order = sorted(coded, key=lambda c: (c.source, c.first, FAMILIES.index(c.family), c.last))
         return AnnotatedTranscript(session.transcript, tuple(sorted(markers, key=_order)), coded=tuple(order))
+
+
+def _names_somebody(source: str) -> bool:
+    return source.startswith("coder:") and source != "coder:"
 
 
 def _order(m: Marker) -> tuple[object, ...]:
