@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 import rupturekit as rk
+from rupturekit.annotation import FAMILIES
 
 ROOT = Path(__file__).parents[1]
 SESSIONS = ROOT / "examples" / "sessions"
@@ -60,7 +61,7 @@ def test_the_notebook_runs_from_its_folder_and_carries_no_output(monkeypatch):
 
 def test_the_python_of_the_readme_runs(monkeypatch, tmp_path, capsys):
     readme = (ROOT / "README.md").read_text("utf-8")
-    (block,) = re.findall(r"```python\n(.*?)```", readme, re.DOTALL)
+    annotate, agree = re.findall(r"```python\n(.*?)```", readme, re.DOTALL)
     from docx import Document
 
     document = Document()
@@ -68,5 +69,14 @@ def test_the_python_of_the_readme_runs(monkeypatch, tmp_path, capsys):
         document.add_paragraph(f"{who}: {words}")
     document.save(str(tmp_path / "session.docx"))
     monkeypatch.chdir(tmp_path)
-    exec(block, {})
+    exec(annotate, {})
     assert "complaint_progress" in capsys.readouterr().out
+    (tmp_path / "codes").mkdir()
+    (transcript,) = rk.read_all(tmp_path / "session.docx", roles={"Speaker 1": "therapist", "Speaker 2": "client"})
+    for coder in ("AB", "CD"):
+        given = (rk.Marker(1, 0, 18, "confrontation", "complaint_progress", source=f"coder:{coder}"),)
+        read = tuple(rk.Coded(f"coder:{coder}", family, 0, len(transcript) - 1) for family in FAMILIES)
+        coding = rk.AnnotatedTranscript(transcript, given, coded=read)
+        (tmp_path / "codes" / f"{coder}.jsonl").write_text(coding.to_json() + "\n", "utf-8")
+    exec(agree, {"rk": rk})
+    assert "Two coders" in capsys.readouterr().out

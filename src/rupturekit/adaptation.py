@@ -107,6 +107,7 @@ def adapt(
         **kept, **configuration(fitted), "name": Path(out).name, "version": version,
         "init": {"name": kept["name"], "version": kept["version"], "fitted": "whole encoder" if whole else "heads"},
     }  # fmt: skip
+    print("measuring", flush=True)
     if len(clients) < NO_INTERVAL:
         draws = 0
     as_it_was = evaluate(sessions, Annotator(model=Path(init)).pipe(s.transcript for s in sessions), draws)

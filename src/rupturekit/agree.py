@@ -3,13 +3,15 @@
 Who is compared
 ---------------
 A coder is a ``coder:<id>`` of the codings; the machine's markers, ``rule`` and ``model``, are together the coder
-`MACHINE`. The people's `MAJORITY`, for the machine to be measured against, gives what at least half of those who
-coded the unit gave (`coding.GOLD`). What a coder did not read is missing, never "none".
+`MACHINE`. `HALF`, for the machine to be measured against, gives what at least half of the people who coded the unit
+gave (`coding.GOLD`): of two, what either gave. What a coder did not read is missing, never "none".
 
 What is compared
 ----------------
 Units are the client's turns for the client's families, their markers and rupture, and the therapist's turns for the
 others. A segment or session is coded by those who read all of its turns of that role; without one it is no unit.
+What a sheet gives for a segment, without a turn (`sheets.SEGMENT_NOTE`), counts by segment and session. By turn it does
+not: its coder's reading of the family is missing from there to the end of the segment.
 
 presence
     1 where the coder gave the family or marker, else 0.
@@ -82,7 +84,8 @@ if TYPE_CHECKING:
 Level = Literal["turn", "segment", "session"]
 Scale = Literal["presence", "clarity", "count", "rate", "spans"]
 MACHINE = "machine"
-MAJORITY = "majority"
+HALF = "at least half"
+"""What at least half of the people gave who coded a unit."""
 LEAST_CLIENTS = 10
 """Clients from which an interval is given."""
 FEW_CLIENTS = 20
@@ -102,11 +105,15 @@ class Agreement:
     names : tuple of str
         The families and markers compared, and ``rupture``.
     compared : mapping
-        Each comparison (``all``, ``humans``, ``AB vs CD``, ``machine vs AB``, ``machine vs majority``) → who is in it.
+        Each comparison (``all``, ``humans``, ``AB vs CD``, ``machine vs AB``, ``machine vs at least half``) → who is in
+        it.
     main : str
         The comparison that a paper is about: of all people, or of the machine with the one person there is.
     n : mapping
-        ``client_units``, ``therapist_units``, ``sessions`` and ``clients`` that two coders of `main` coded.
+        ``client_units``, ``therapist_units``, ``sessions`` and ``clients`` that two coders of `main` coded, and how
+        many of the sessions are ``unnamed``: they name no client, and count as one each.
+    coded : mapping
+        Each coder of `main` → the same counts of what this coder coded of it.
     table : list of dict
         A row for each figure: ``level, name, codes`` (presence, clarity, …), ``coders`` (the comparison),
         ``statistic, value, low, high, interval`` (by ``clients`` or ``McGraw–Wong``), ``n`` (units), ``sessions,
@@ -124,6 +131,7 @@ class Agreement:
     compared: Mapping[str, tuple[str, ...]]
     main: str
     n: Mapping[str, int]
+    coded: Mapping[str, Mapping[str, int]]
     table: list[dict[str, Any]] = field(repr=False)
     never_given: tuple[str, ...]
     notes: tuple[str, ...]
@@ -150,14 +158,18 @@ class Agreement:
         A row for each turn and family that at least two coders read: ``session, turn, role, name, text``, and for
         each coder (``coder:<id>``, ``machine``) the codes with clarity and words, ``none``, or nothing where the
         coder did not read. The name is the family's where coders differ on it, else the markers on which they do.
-        Rupture has rows only where neither of its families is compared.
+        Rupture has rows only where neither of its families is compared. What a sheet gives for a segment is told on
+        the segment's first turn, without words; on the others its coder is not taken to have said "none".
         """
         alone = not set(CLIENT_FAMILIES) & set(self.names)
         for session in self._sessions:
+            placed = session.placed(self.segment_s)
             for t in sorted({t for given in session.given.values() for t in given}):
                 turn = session.transcript[t]
                 for whole in ("rupture",) if alone and turn.role == "client" else FAMILIES_OF[turn.role]:
-                    said = session.said(t, _families(whole, self.codebook))
+                    families = _families(whole, self.codebook)
+                    marked = {coder: markers for coder, markers in session.said(t, families).items() if markers}
+                    said = placed.said(t, families) | marked
                     if name := _differing(whole, said, self.names):
                         yield {
                             **{"session": session.transcript.id, "turn": t, "role": turn.role},
@@ -202,9 +214,8 @@ class Agreement:
         for coders in dict.fromkeys(filter(None, (self.main, self._machine))):
             header, body = self._summary(coders, self.names)
             rows = [" & ".join(map(_tex, row)) + r" \\" for row in (header, *body)]
-            caption = _tex(
-                f"Agreement by {self.level} of {', '.join(self.compared[coders])}. {self._about_intervals()}"
-            )
+            who = ", ".join(self._gold if coder == HALF else coder for coder in self.compared[coders])
+            caption = _tex(f"Agreement by {self.level} of {who}. {self._about_intervals()}")
             lines = [
                 *(r"\begin{table}", rf"\caption{{{caption}}}", rf"\begin{{tabular}}{{l{'r' * (len(header) - 1)}}}"),
                 *(r"\toprule", rows[0], r"\midrule", *rows[1:], r"\bottomrule"),
@@ -222,16 +233,24 @@ class Agreement:
         coders = f"{_WORDS.get(len(who), len(who))} coder{'s' * (len(who) > 1)} ({', '.join(map(_plain, who))})"
         if MACHINE in self.compared[self.main]:
             coders += " and the machine"
+        named = self.n["unnamed"] < self.n["sessions"]
+        what = self._amount(self.n) + f" from {_clients(self.n)}" * named
+        yield f"{coders} coded {what} with the codebook {self.codebook.name} {self.codebook.version}".strip() + "."
+        if any(mine != self.n for mine in self.coded.values()):
+            (first, n), *others = self.coded.items()
+            each = [f"{first} coded {self._amount(n)}", *(f"{coder} {self._amount(n)}" for coder, n in others)]
+            yield f"Of these, {_plain(', '.join(each))}."
+        yield from _alone(self._sessions, self.coders, self.compared[self.main])
+
+    def _amount(self, n: Mapping[str, int]) -> str:
+        """Return how many units and sessions there are."""
         units = []
         for role in _ROLES:
-            n = self.n[f"{role}_units"]
-            if n and self.level == "turn":
-                units.append(_number(n, f"{role} turn"))
-            elif n and self.level == "segment":
-                units.append(f"{_number(n, f'{self.segment_s:g}-s segment')} with {role} turns")
-        of = f"{_number(self.n['sessions'], 'session')} from {_number(self.n['clients'], 'client')}"
-        book = f"the codebook {self.codebook.name} {self.codebook.version}".strip()
-        yield f"{coders} independently coded {' and '.join(units) + ' of ' * bool(units)}{of} with {book}."
+            if (count := n[f"{role}_units"]) and self.level == "turn":
+                units.append(_number(count, f"{role} turn"))
+            elif count and self.level == "segment":
+                units.append(f"{_number(count, f'{self.segment_s:g}-s segment')} with {role} turns")
+        return " and ".join(units) + " of " * bool(units) + _number(n["sessions"], "session")
 
     def _presence(self) -> Iterator[str]:
         absent = []
@@ -249,7 +268,7 @@ class Agreement:
                 given = f"*n* = {row['n']:,}, given in {self._shares(row)}%"
                 yield f"For {self._in_text(name)} ({given}), {', '.join(figures)}."
         if absent:
-            yield f"Nobody gave {', '.join(absent)}."
+            yield f"Nobody gave {', '.join(absent)} in what was compared."
 
     def _further(self) -> Iterator[str]:
         for codes, statistic, start in _FURTHER:
@@ -272,9 +291,7 @@ class Agreement:
                 ]
                 parts.append(f"{', '.join(rates)}, *F*1 = {_with_interval(f1)} for {self._in_text(name)}")
         if parts:
-            people = [coder for coder in self.coders if coder != MACHINE]
-            gold = "what at least half of the coders gave" if len(people) > 1 else "the coder"
-            yield f"Against {gold}, the machine reached {'; '.join(parts)}."
+            yield f"Against {self._gold}, the machine reached {'; '.join(parts)}."
 
     def _method(self) -> Iterator[str]:
         if not self._is_pair:
@@ -284,17 +301,24 @@ class Agreement:
         yield f"Computed with rupturekit {__version__}."
 
     def _about_intervals(self) -> str:
-        n = self.n["clients"]
-        if n < LEAST_CLIENTS:
-            return (
-                f"With {_number(n, 'client')} (fewer than {LEAST_CLIENTS}) figures are exploratory, without intervals."
-            )
+        clients, unnamed = _clients(self.n), "".join(f" {said}" for said in _unnamed(self.n))
+        if self.n["clients"] < LEAST_CLIENTS:
+            return f"With {clients} (fewer than {LEAST_CLIENTS}) figures are exploratory, without intervals.{unnamed}"
+        drawn = clients.split()[-1]
         made = (
-            f"Intervals are 95% percentile intervals of {self.draws:,} bootstrap samples of clients (seed {self.seed})."
+            f"Intervals are 95% percentile intervals of {self.draws:,} bootstrap samples of {drawn} (seed {self.seed})."
         )
-        if n < FEW_CLIENTS:
-            made += f" With {n} clients (fewer than {FEW_CLIENTS}) they are rough, and the figures exploratory."
-        return made
+        if self.n["clients"] < FEW_CLIENTS:
+            made += f" With {clients} (fewer than {FEW_CLIENTS}) they are rough, and the figures exploratory."
+        return made + unnamed
+
+    @property
+    def _gold(self) -> str:
+        """What the machine is measured against."""
+        people = len(self.coders) - (MACHINE in self.coders)
+        if people == 2:
+            return "what either of the two coders gave"
+        return "what at least half of the coders gave" if people > 2 else "the coder"
 
     @property
     def _is_pair(self) -> bool:
@@ -401,7 +425,8 @@ def agreement(
     codebook : Codebook, optional
         Whose codes were used; the shipped one by default.
     draws, seed : int
-        Resamples of clients for each interval. A client is ``meta["client_id"]``, else `coding.group_of`.
+        Resamples of clients for each interval. A client is what `coding.group_of` tells. a session
+        that names neither client nor group counts as one.
 
     Raises
     ------
@@ -441,17 +466,20 @@ def agreement(
         raise ValueError(f"agreement needs two coders; here is {', '.join(coders) or 'none'}")
     given = {m.marker for s in sessions for m in s.markers}
     chosen = tuple(name for name in known if name in (set(SCORES) | given if asked is None else asked))
-    turns = {role: _turns(sessions, coders, role, level, segment_s) for role in _ROLES}
+    counted = [s.placed(segment_s) for s in sessions] if level == "turn" else sessions
+    turns = {role: _turns(counted, coders, role, level, segment_s) for role in _ROLES}
     table = [row for name in chosen for row in _rows(turns[_role(name, book)], name, book, compared, draws, seed)]
     if not table:
         raise ValueError(f"no {level} was coded by two of {', '.join(coders)}")
     people = tuple(coder for coder in coders if coder != MACHINE)
     main = next(label for label, who in compared.items() if who == people or len(compared) == 1)
-    n = _extent(turns, [coders.index(c) for c in compared[main]], {f for x in chosen for f in _families(x, book)})
+    families = {f for x in chosen for f in _families(x, book)}
+    n, *parts = _extent(counted, turns, [coders.index(c) for c in compared[main]], families)
+    coded = dict(zip(compared[main], parts))
     never = tuple(m.id for m in book.markers if m.id not in given)
-    notes = tuple(_notes(sessions, coders, n, never, level))
+    notes = tuple(_notes(sessions, coders, compared[main], n, never, level))
     return Agreement(
-        level, coders, chosen, compared, main, n, table, never, notes, book, segment_s, draws, seed, sessions
+        level, coders, chosen, compared, main, n, coded, table, never, notes, book, segment_s, draws, seed, sessions
     )
 
 
@@ -498,8 +526,38 @@ class _Session:
         return str(self.transcript.meta.get("client_id") or group_of(AnnotatedTranscript(self.transcript)))
 
     @property
+    def is_unnamed(self) -> bool:
+        """Whether neither a client nor a group is named that would tell it from sessions of the same client."""
+        transcript = self.transcript
+        return not transcript.meta.get("client_id") and group_of(AnnotatedTranscript(transcript)) == transcript.id
+
+    @property
     def markers(self) -> Iterator[Marker]:
         return (m for by_turn in self.given.values() for markers in by_turn.values() for m in markers)
+
+    def placed(self, segment_s: float) -> _Session:
+        """Return the session without the markers given for a segment, and without their coders' readings there.
+
+        Such a marker is somewhere in the segment: no turn can be said to have its family, nor to lack it.
+        """
+        loose = [
+            (coder, m)
+            for coder, by_turn in self.given.items()
+            for markers in by_turn.values()
+            for m in markers
+            if _is_loose(m)
+        ]
+        if not loose:
+            return self
+        segment_of = {t: turns for turns in segments(self.transcript, segment_s).values() for t in turns}
+        read = {coder: mine.copy() for coder, mine in self.read.items()}
+        for coder, m in loose:
+            read[coder][[t for t in segment_of[m.turn] if t >= m.turn], FAMILIES.index(m.family)] = False
+        given = {
+            coder: {t: tuple(m for m in markers if not _is_loose(m)) for t, markers in by_turn.items()}
+            for coder, by_turn in self.given.items()
+        }
+        return replace(self, read=read, given=given)
 
     def said(self, turn: int, families: Sequence[Family]) -> dict[str, list[Marker]]:
         """Return the markers of some families on a turn, for each coder who read it for them."""
@@ -540,7 +598,7 @@ def _coder(source: str, session: str) -> str:
     if source in ("rule", "model"):
         return MACHINE
     kind, _, name = source.partition(":")
-    if kind != "coder" or name in ("", MACHINE, MAJORITY):
+    if kind != "coder" or name in ("", MACHINE, HALF):
         raise ValueError(f"session {session}: no coder can be called {source!r}; give coder:<id>")
     return name
 
@@ -699,11 +757,11 @@ def _comparisons(coders: Sequence[str]) -> dict[str, tuple[str, ...]]:
         groups["humans"] = tuple(people)
     pairs = list(combinations(people, 2))
     if MACHINE in coders:
-        pairs += [(MACHINE, other) for other in (*people, *[MAJORITY] * (len(people) > 1))]
+        pairs += [(MACHINE, other) for other in (*people, *[HALF] * (len(people) > 1))]
     return groups | {f"{one} vs {other}": (one, other) for one, other in pairs}
 
 
-def _majority(presence: np.ndarray, coders: Sequence[str]) -> np.ndarray:
+def _half(presence: np.ndarray, coders: Sequence[str]) -> np.ndarray:
     """Return what at least half of the people gave who coded the unit; NaN where nobody did."""
     people = presence[:, [i for i, coder in enumerate(coders) if coder != MACHINE]]
     n = (~np.isnan(people)).sum(1)
@@ -795,8 +853,8 @@ def _rows(
         return
     given = turns.given_as(name, book)
     codes = turns.codes(_families(name, book), given)
-    codes["presence"] = np.column_stack([codes["presence"], _majority(codes["presence"], turns.coders)])
-    everybody = (*turns.coders, MAJORITY)
+    codes["presence"] = np.column_stack([codes["presence"], _half(codes["presence"], turns.coders)])
+    everybody = (*turns.coders, HALF)
     listed = [coder for coder in everybody if any(coder in who for who in compared.values())]
     client, session = turns.client[turns.first], turns.session[turns.first]
     for label, who in compared.items():
@@ -805,7 +863,7 @@ def _rows(
         if set(columns) & set(turns.unclear):
             mine.pop("clarity", None)
         blocks = list(_blocks(mine, who))
-        if turns.level == "turn" and MAJORITY not in who:
+        if turns.level == "turn" and HALF not in who:
             blocks += _span_blocks(turns, ~np.isnan(mine["presence"]).any(1), given, columns)
         blocks = [block for block in blocks if block.used.any()]
         if not blocks:
@@ -871,44 +929,85 @@ def _mean(codes: np.ndarray) -> float:
     return float(np.nanmean(codes)) if not np.isnan(codes).all() else np.nan
 
 
-def _extent(turns: Mapping[Role, _Turns], columns: Sequence[int], families: Iterable[str]) -> dict[str, int]:
-    """Count what two coders coded for one of the families."""
-    n: dict[str, int] = {}
-    sessions: set[int] = set()
-    clients: set[int] = set()
+def _extent(
+    sessions: Sequence[_Session], turns: Mapping[Role, _Turns], columns: Sequence[int], families: Iterable[str]
+) -> list[dict[str, int]]:
+    """Count what two coders coded for one of the families: all of it, then each coder's part."""
+    counts: list[dict[str, int]] = [{} for _ in range(len(columns) + 1)]
+    numbers: list[set[int]] = [set() for _ in counts]
     for role, mine in turns.items():
         own = [FAMILIES.index(f) for f in FAMILIES_OF[role] if f in set(families)]
-        n[f"{role}_units"] = 0
+        coded: np.ndarray = np.zeros((len(mine.first), len(columns)), bool)
         if own and mine.text:
             read = np.logical_and.reduceat(mine.read[:, columns][:, :, own], mine.first)
-            coded = mine.first[np.count_nonzero(read, 1).max(1) > 1]
-            n[f"{role}_units"] = len(coded)
-            sessions |= set(mine.session[coded].tolist())
-            clients |= set(mine.client[coded].tolist())
-    return n | {"sessions": len(sessions), "clients": len(clients)}
+            coded = np.any(read & (np.count_nonzero(read, 1, keepdims=True) > 1), axis=2)
+        for n, of, units in zip(counts, numbers, (coded.any(1), *coded.T)):
+            n[f"{role}_units"] = int(units.sum())
+            of |= set(mine.session[mine.first[units]].tolist())
+    for n, of in zip(counts, numbers):
+        theirs = [sessions[number] for number in of]
+        n["sessions"], n["clients"] = len(theirs), len({s.client for s in theirs})
+        n["unnamed"] = sum(s.is_unnamed for s in theirs)
+    return counts
 
 
 def _notes(
-    sessions: Sequence[_Session], coders: Sequence[str], n: Mapping[str, int], never: Sequence[str], level: Level
+    sessions: Sequence[_Session],
+    coders: Sequence[str],
+    main: Sequence[str],
+    n: Mapping[str, int],
+    never: Sequence[str],
+    level: Level,
 ) -> Iterator[str]:
-    clients = _number(n["clients"], "client")
+    clients = _clients(n)
     if n["clients"] < LEAST_CLIENTS:
         yield f"{clients}: no intervals are given for fewer than {LEAST_CLIENTS}, and the figures are exploratory."
     elif n["clients"] < FEW_CLIENTS:
         yield f"Warning: {clients}; intervals from fewer than {FEW_CLIENTS} are rough."
-    if single := sum(len(s.read) == 1 for s in sessions):
-        yield f"{_number(single, 'session')} that only one coder coded took no part."
+    yield from _unnamed(n)
+    yield from _alone(sessions, coders, main)
+    if MACHINE in coders and MACHINE not in main:
+        yield f"“{HALF}” is what at least half of those who coded a unit gave: of two coders, what either gave."
     if level == "segment" and (untimed := sum(not is_timed(s.transcript) for s in sessions)):
         yield f"{_number(untimed, 'session')} without times: segments are a number of turns there."
     for coder in coders:
         clarity = {m.clarity for s in sessions for markers in s.given.get(coder, {}).values() for m in markers}
         if coder != MACHINE and clarity == {None}:
             yield f"{coder} gave no clarity and is not compared on it."
-    loose = sum((m.note or "").split(":")[0] == SEGMENT_NOTE for s in sessions for m in s.markers)
-    if level == "turn" and loose:
-        yield f"{_number(loose, 'marker')} of sheets for a segment, without a turn: compare by segment or session."
+    if level == "turn" and (loose := sum(_is_loose(m) for s in sessions for m in s.markers)):
+        yield (
+            f"{_number(loose, 'marker')} that a sheet gives for a segment, without a turn: by turn it does not count, "
+            "and its coder's reading of its family is missing in the segment. Compare by segment or session."
+        )
     if never:
         yield f"Never given: {', '.join(never)}."
+
+
+def _clients(n: Mapping[str, int]) -> str:
+    """Return how many clients there are, or sessions where no client is named."""
+    if n["unnamed"] == n["sessions"]:
+        return _number(n["sessions"], "session")
+    return "at most " * (n["unnamed"] > 0) + _number(n["clients"], "client")
+
+
+def _unnamed(n: Mapping[str, int]) -> Iterator[str]:
+    if n["unnamed"] and n["sessions"] > 1:
+        who = f"{n['unnamed']:,} sessions name no client (client_id) and count as one each: if one client has several"
+        if n["unnamed"] == 1:
+            who = "1 session names no client (client_id) and counts as one: if its client has others"
+        yield f"{who}, there are fewer clients and any intervals are too narrow."
+
+
+def _alone(sessions: Sequence[_Session], coders: Sequence[str], main: Sequence[str]) -> Iterator[str]:
+    if alone := sum(len(s.read.keys() & set(main)) == 1 for s in sessions):
+        further = MACHINE in coders and MACHINE not in main  # with the machine they are compared
+        where = " in the coders' agreement" * further
+        yield f"{_number(alone, 'session')} that only one coder coded took no part{where}."
+
+
+def _is_loose(m: Marker) -> bool:
+    """Whether the marker was given for a segment, without a turn."""
+    return (m.note or "").split(":")[0] == SEGMENT_NOTE
 
 
 def _source(coder: str) -> str:
@@ -928,7 +1027,8 @@ def _told(text: str, markers: Sequence[Marker] | None) -> str:
     if markers is None:
         return ""
     parts = [
-        f"{m.marker}{f' {m.clarity}' if m.clarity else ''} “{text[m.start : m.end]}”"
+        f"{m.marker}{f' {m.clarity}' if m.clarity else ''} "
+        + ("(somewhere in the segment)" if _is_loose(m) else f"“{text[m.start : m.end]}”")
         for m in sorted(markers, key=lambda m: (m.start, m.end, m.marker, m.source))
     ]
     return "; ".join(dict.fromkeys(parts)) or "none"

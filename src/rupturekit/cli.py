@@ -8,6 +8,7 @@ A command is a function in `COMMANDS` that adds its parser and sets ``run``, whi
 from __future__ import annotations
 
 import argparse
+import glob
 import io
 import os
 import secrets
@@ -602,7 +603,8 @@ def _import(args: argparse.Namespace) -> int:
     codings: list[AnnotatedTranscript] = []
     ratings: list[dict[str, str | int | None]] = []
     code = 0
-    for path in args.files:
+    # not every shell puts file names in the place of a pattern
+    for path in (Path(name) for file in args.files for name in sorted(glob.glob(str(file))) or [str(file)]):
         try:
             if args.format == "sheet":
                 codings += read(path, given, coder=args.coder, codebook=book)

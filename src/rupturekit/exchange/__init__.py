@@ -45,11 +45,11 @@ def _module(format: str) -> ModuleType:
 
 
 @contextmanager
-def _packages(format: str) -> Iterator[None]:
+def _packages(format: str, complaint: type[ValueError]) -> Iterator[None]:
     try:
         yield
     except ImportError as error:
-        raise ValueError(
+        raise complaint(
             f'{format} needs the package {error.name}: python -m pip install "rupturekit[{format}]"'
         ) from None
 
@@ -106,7 +106,7 @@ def export(
     out.parent.mkdir(parents=True, exist_ok=True)
     parts = Path(tempfile.mkdtemp(prefix=".rupturekit-", dir=out.parent))
     try:
-        with _packages(format):
+        with _packages(format, ValueError):
             module.write(_checked(sessions), parts, codebook or load_codebook(), originals or {})
         if out.exists():
             out.rmdir()
@@ -184,7 +184,7 @@ def import_codes(
     path = Path(path)
     by_id = {transcript.id: transcript for transcript in sessions}
     try:
-        with _packages(format):
+        with _packages(format, ReadError):
             returned: Sequence[AnnotatedTranscript] = list(module.read(path, by_id, codebook or load_codebook()))
     except OSError as error:
         raise ReadError(
