@@ -96,7 +96,20 @@ FORMAT = pytest.mark.parametrize("suffix", [".xlsx", ".csv"])
 # ---- there and back
 
 words = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=12) | st.sampled_from(
-    ["=1+1", "-- no 🙂", "@home", "+44", "שלום עולם", "e\u0301\u2028", "'tis", "#N/A", "a;b:0-1 | c", "\x0bx\x00"]
+    [
+        "=1+1",
+        "-- no 🙂",
+        "@home",
+        "+44",
+        "שלום עולם",
+        "e\u0301\u2028",
+        "'tis",
+        "#N/A",
+        "a;b:0-1 | c",
+        "\x0bx\x00",
+        "_x0041_",
+        "12",
+    ]
 )
 remarks = st.text(
     st.characters(exclude_categories=["Cs", "Cc", "Cn"], include_characters="\n\t"), min_size=1, max_size=12
@@ -145,6 +158,9 @@ def test_codings_come_back_exactly(suffix: str, coding: rk.AnnotatedTranscript, 
         path = Path(folder, f"sheet{suffix}")
         sheets.write([coding], path, segment_s=seconds, crosswalk=load_crosswalk())
         (back,) = sheets.read(path, [coding.transcript])
+        # the rater sends back the CSV alone
+        Path(folder, "sheet.turns.csv").unlink(missing_ok=True)
+        assert sheets.read(path, [coding.transcript]) == [back]
     assert back.transcript == coding.transcript
     assert len(back.markers) == len(coding.markers)
     assert set(back.markers) == set(coding.markers)
@@ -343,6 +359,40 @@ def test_a_short_table_with_other_columns_is_enough(tmp_path: Path) -> None:
     assert back.coded == coded("coder:CD", 45)
 
 
+@FORMAT
+def test_a_machines_marker_is_deleted_by_emptying_clarity_and_turns(tmp_path: Path, suffix: str) -> None:
+    talk = session()
+    machine = (mark(3, "W2", source="model", score=0.8), mark(5, "W2", source="model", score=0.7))
+    machine += (mark(9, "C5", (6, 10), "rule", score=0.9, rule_id="C5-1"),)
+    sheets.write([rk.AnnotatedTranscript(talk, machine)], tmp_path / f"a{suffix}", coder="AB")
+
+    def deletes(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        for row in rows:
+            if row["code"] == "W2":
+                row["turns"] = row["clarity"] = None
+        return rows
+
+    path = filled(tmp_path / f"a{suffix}", deletes, tmp_path / f"back{suffix}")
+    assert any(row["spans"] for row in table(path) if row["code"] == "W2")
+    (back,) = sheets.read(path, [talk])
+    assert back.markers == (mark(9, "C5", (6, 10)),)
+    assert back.coded == coded("coder:AB", 45)
+
+
+def test_spans_hold_for_the_turns_that_are_named(tmp_path: Path) -> None:
+    head = "session,first turn,last turn,code,clarity,turns,spans,coder\n"
+    for row, spans in (
+        ("s1,0,14,W2,2,3,3:0-4;3:5-9;5:0-4,AB", [(3, 0, 4), (3, 5, 9)]),
+        ("s1,0,14,W2,2,3;7,3:0-4;5:0-4,AB", [(3, 0, 4), (7, 0, 21)]),
+        ("s1,0,14,W2,2,7,3:0-4;5:0-99,AB", [(7, 0, 21)]),
+        # somewhere in the segment
+        ("s1,0,14,W2,2,,3:0-4,AB", [(1, 0, 21)]),
+        ("s1,0,14,W2,,,3:0-4,AB", []),
+        ("s1,0,14,W2,,,emptied by hand,AB", []),
+    ):
+        assert [(m.turn, m.start, m.end) for m in one(tmp_path, f"{head}{row}\n").markers] == spans
+
+
 def test_a_name_instead_of_a_code(tmp_path: Path) -> None:
     back = one(tmp_path, "session,marker,turns\ns1,Minimal_Response,3\n", coder="CD")
     assert [m.marker for m in back.markers] == ["minimal_response"]
@@ -436,6 +486,8 @@ def test_ratings_come_back(tmp_path: Path) -> None:
         sheets.read_ratings(tmp_path / "c.xlsx")
     sheets.write([rk.AnnotatedTranscript(session())], tmp_path / "d.csv", coder="AB")
     assert sheets.read_ratings(tmp_path / "d.csv") == []
+    (tmp_path / "d.csv").rename(tmp_path / "renamed.csv")
+    assert sheets.read_ratings(tmp_path / "renamed.csv") is None
 
 
 def test_a_spreadsheet_elsewhere_may_save_it(tmp_path: Path) -> None:
@@ -464,19 +516,20 @@ BAD = {
     "s1,W2,2,3,3:0-99,AB,": "a span on turn 3 is not within its 21 characters",
     "s1,W2,2,3,3:5-5,AB,": "a span on turn 3 is not within its 21 characters",
     "s1,W2,2,3,0-4,AB,": "spans are not of the form",
-    "s1,W2,2,3,5:0-4,AB,": "spans name turn 5 and turns do not",
-    "s1,W2,,,3:0-4,AB,": "spans name turn 3 and turns do not",
     "s1,W2,2,,,AB,": "neither a turn nor a segment",
     "s1,W2,2,3,,AB,perhaps": "not coded is neither x nor empty",
     "s1,,,,,AB,x": "it is not clear which turns were not coded",
     "s1,W2,2,3,,,": "it has no coder",
+    "s1,W2,,,,AB,,late": "it has a note, but neither clarity nor turns",
+    "s1,W2,,,3:0-4,AB,,late": "it has a note, but neither clarity nor turns",
+    "s1,W2,,,,,,late": "it has no coder",
 }
 
 
 @pytest.mark.parametrize("row", BAD)
 def test_what_cannot_be_is_refused_with_its_row(tmp_path: Path, row: str) -> None:
     path = tmp_path / "bad.csv"
-    head = "session,code,clarity,turns,spans,coder,not coded\n"
+    head = "session,code,clarity,turns,spans,coder,not coded,note\n"
     path.write_text(f"{head}s1,C1,,,,AB,\n{row}\n", "utf-8")
     with pytest.raises(rk.ReadError, match=BAD[row]) as error:
         sheets.read(path, [session()])
@@ -490,6 +543,104 @@ def test_what_cannot_be_is_refused_with_its_row(tmp_path: Path, row: str) -> Non
     with pytest.raises(rk.ReadError, match=BAD[row]) as error:
         sheets.read(tmp_path / "bad.xlsx", [session()])
     assert str(error.value).startswith(f"{tmp_path / 'bad.xlsx'}, sheet 'Mine', row 6: ")
+
+
+def test_all_rows_are_complained_of_at_once(tmp_path: Path) -> None:
+    head = "session,code,clarity,turns,coder\n"
+    wrong = ["s9,W2,2,3,AB", "s1,W99,2,3,AB", "s1,W2,4,3,AB", "s1,W2,2,45,AB"]
+    with pytest.raises(rk.ReadError) as error:
+        one(tmp_path, head + "s1,C1,,,AB\n" + "\n".join(wrong) + "\n")
+    lines = str(error.value).split("\n")
+    assert [line.partition(": ")[0] for line in lines] == [f"{tmp_path / 'mine.csv'}, row {n}" for n in (3, 4, 5, 6)]
+    with pytest.raises(rk.ReadError) as error:
+        one(tmp_path, head + "".join(f"s1,W2,2,{45 + n},AB\n" for n in range(13)))
+    lines = str(error.value).split("\n")
+    assert [n for n in range(60) if f"there is no turn {n}. " in str(error.value)] == list(range(45, 55))
+    assert lines[10:] == ["and 3 more"]
+
+
+def test_a_note_on_what_was_not_coded_is_no_error(tmp_path: Path) -> None:
+    text = "session,first turn,last turn,code,clarity,turns,not coded,note\ns1,0,14,W2,,,x,tape broken\n"
+    assert covered(one(tmp_path, text, coder="AB")) >= {("coder:AB", "withdrawal", 15)}
+
+
+# ---- a sheet of an older transcript
+
+
+def changed(talk: rk.Transcript, at: int, how: str) -> rk.Transcript:
+    """Return the session as it became after the sheet was written."""
+    turns = list(talk.turns)
+    if how == "inserted":
+        turns.insert(at, rk.Turn(at, "C", "client", "A new one.", talk[at].start_s))
+    elif how == "appended":
+        turns.append(rk.Turn(len(turns), "C", "client", "A new one.", None))
+    elif how == "gone":
+        del turns[-1]
+    else:
+        old = turns[at]
+        role = "other" if how == "role" else old.role
+        turns[at] = rk.Turn(at, old.speaker, role, "Other talk." if how == "words" else old.text, old.start_s)
+    return rk.Transcript(
+        talk.id, tuple(rk.Turn(i, t.speaker, t.role, t.text, t.start_s) for i, t in enumerate(turns)), meta=talk.meta
+    )
+
+
+@FORMAT
+@pytest.mark.parametrize(
+    ("how", "what"),
+    [
+        ("inserted", "session s2: turn 7 has other words|session s2: turn 7 has another role"),
+        ("appended", "session s2: turn 45 is missing"),
+        ("gone", "session s2: there is no turn 44 in the transcript"),
+        ("words", "session s2: turn 7 has other words"),
+        ("role", "session s2: turn 7 has another role"),
+    ],
+)
+def test_a_sheet_of_an_older_transcript_is_refused(tmp_path: Path, suffix: str, how: str, what: str) -> None:
+    talk = [session("s1"), session("s2"), session("s3")]
+    given = rk.AnnotatedTranscript(talk[1], (mark(9, "W2", clarity=2),))
+    path = tmp_path / f"a{suffix}"
+    sheets.write([rk.AnnotatedTranscript(talk[0]), given], path, coder="AB")
+    now = [talk[0], changed(talk[1], 7, how), talk[2]]
+    with pytest.raises(rk.ReadError, match=what) as error:
+        sheets.read(path, now)
+    assert "s1" not in str(error.value).replace(str(tmp_path), "")
+    assert not any(word in str(error.value) for word in ("that is", "Other talk", "A new one"))
+    # both sessions at once
+    with pytest.raises(rk.ReadError, match=r"session s1: turn 3[^\n]*\n[^\n]*session s2: "):
+        sheets.read(path, [changed(talk[0], 3, "words"), now[1]])
+
+
+@pytest.mark.parametrize("seconds", [None, 20.0])
+@pytest.mark.parametrize("length", [60.0, 300.0, 600.0])
+def test_without_its_turns_a_sheet_is_held_to_its_segments(
+    tmp_path: Path, seconds: float | None, length: float
+) -> None:
+    talk = session(seconds=seconds)
+    path = tmp_path / "a.csv"
+    sheets.write([rk.AnnotatedTranscript(talk)], path, coder="AB", segment_s=length)
+    (tmp_path / "a.turns.csv").unlink()
+    assert len(sheets.read(path, [talk])) == 1
+    for how in ("inserted", "appended", "gone"):
+        with pytest.raises(rk.ReadError, match="session s1: its segments are not those of the transcript"):
+            sheets.read(path, [changed(talk, 7, how)])
+    # deleted rows say that nothing was found
+    part = filled(path, lambda rows: [row for row in rows if row["segment"] == "0"], tmp_path / "part.csv")
+    if length == 300 or seconds:
+        assert len(sheets.read(part, [talk])) == 1
+
+
+def test_a_changed_table_of_turns_may_be_deleted(tmp_path: Path) -> None:
+    talk = session()
+    sheets.write([rk.AnnotatedTranscript(talk)], tmp_path / "a.xlsx", coder="AB")
+    book = openpyxl.load_workbook(tmp_path / "a.xlsx")
+    book["Turns"].delete_rows(5)
+    book.save(tmp_path / "b.xlsx")
+    with pytest.raises(rk.ReadError, match=r"b\.xlsx, sheet 'Turns': session s1: turn 3 is missing.*delete"):
+        sheets.read(tmp_path / "b.xlsx", [talk])
+    del book["Turns"]
+    book.save(tmp_path / "c.xlsx")
+    assert len(sheets.read(tmp_path / "c.xlsx", [talk])) == 1
 
 
 def test_contradictions_are_refused(tmp_path: Path) -> None:

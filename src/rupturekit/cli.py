@@ -325,7 +325,7 @@ def _plain(text: str) -> str:
 
 
 def _complain(message: str, code: int) -> int:
-    print(_plain(f"rupturekit: {message}"), file=sys.stderr)
+    print("\n".join(map(_plain, f"rupturekit: {message}".split("\n"))), file=sys.stderr)
     return code
 
 
@@ -608,7 +608,9 @@ def _import(args: argparse.Namespace) -> int:
         try:
             if args.format == "sheet":
                 codings += read(path, given, coder=args.coder, codebook=book)
-                ratings += read_ratings(path)
+                if (rated_here := read_ratings(path)) is None:
+                    print(f"{_plain(str(path))}: no table of ratings with it")
+                ratings += rated_here or []
             else:
                 codings += import_codes(path, args.format, given, coder=args.coder, coders=args.coders, codebook=book)
         except Exception as error:

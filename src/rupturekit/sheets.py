@@ -9,16 +9,21 @@ further row where a marker of a segment has another clarity, remark or coder. XL
 What a row says when it is read:
 
 * ``turns`` are the turn numbers on which the marker stands, as ``12`` or ``12;14``. It stands on the whole turn,
-  unless ``spans`` narrows it: ``12:0-17;14:3-9`` are half-open offsets in Unicode code points. A span of a turn that
-  ``turns`` lacks is an error, so that the two cannot contradict each other.
+  unless ``spans`` narrows it: ``12:0-17;14:3-9`` are half-open offsets in Unicode code points. Spans of a turn that
+  ``turns`` lacks are not read, so that a coder need not touch them.
 * A clarity without a turn means "somewhere in this segment". The marker is put on the whole of the segment's first
   turn of the role that it is coded on, with the note ``segment`` (`SEGMENT_NOTE`): right for agreement by segments
   and sessions, not for agreement by turns.
 * Without clarity and without turns, the marker was looked for and not found. A row that was deleted says the same.
+  A note is then an error, because there is no marker to bear it.
 * An ``x`` under ``not coded`` says that the coder left the row's family out in the row's segment. All rows of the
   family there must have it. In a row without a code it holds for the row's family, or for all where none is named.
 * ``coder`` is whose row it is. What the machine marked and the coder left standing is the coder's.
-* ``from``, ``to``, ``label``, ``times``, ``words``, ``source`` and ``score`` are for the eye and are not read.
+* ``label``, ``times``, ``words``, ``source`` and ``score`` are for the eye and are not read.
+
+A sheet holds for the turns that it was written for. Its ``Turns`` must be those of the transcripts, by role and words.
+Where that table is missing, its segments must be: a sheet without rows of the last segment is cut anew, by the length
+that ``from`` and ``to``, or the turns of its segments, tell.
 
 Text that a spreadsheet would take for a formula is typed as text in XLSX and gets an apostrophe in CSV, which is
 taken off again. Control characters, which XLSX cannot hold, become U+FFFD, but for tabs and line feeds.
@@ -42,7 +47,8 @@ from .annotation import FAMILIES, AnnotatedTranscript, Coded, Family, Marker
 from .codebook import Codebook, CodebookMarker, Crosswalk, load_codebook
 from .readers.encoding import decode
 from .readers.raw import ReadError, Source
-from .score import ROLE_OF, SEGMENT_S, is_timed, segments
+from .readers.raw import seconds as clock_time
+from .score import ROLE_OF, SEGMENT_S, SEGMENT_TURNS, is_timed, segments
 from .transcript import Transcript
 
 Value: TypeAlias = "str | int | float | None"
@@ -67,8 +73,10 @@ _HOW = (
     "If you cannot tell the turn, the clarity alone says that the marker is somewhere in the segment.",
     "If a marker is not there, leave its row empty.",
     "If the same marker has different clarities in one segment, copy the row and give each its own.",
-    "What is filled in already was marked by the machine or by you before: leave it, change it, or delete the row.",
-    "If you change turns by hand, empty spans in that row: it holds the places of the words in the turns.",
+    "What is filled in already was marked by the machine or by you before: leave it, change it, or delete it: empty "
+    "clarity, turns and note, or delete the row.",
+    "Spans holds the places of the words in the turns. You need not touch it: a turn taken out of turns takes its "
+    "spans along, and a turn put in counts as a whole.",
     "If you left a family out in a segment, put an x under not coded in all its rows there. Not coded is not none.",
     "In the sheet Ratings, judge each session as a whole, from 1 to 5.",
     *(f"{name}: {meaning}" for name, meaning in RATINGS.items()),
@@ -82,6 +90,7 @@ _LONGEST = 16_000  # a cell holds 32,767 UTF-16 units
 _FEW = 500  # spans in a cell, so that they fit
 _YES, _NO = ("x", "yes", "true", "1"), ("", "no", "false", "0")
 _HEADER_WITHIN = 20
+_ERRORS = 10
 _UNPACKED = 512 * 2**20
 _OLD_OFFICE = b"\xd0\xcf\x11\xe0"
 
@@ -197,8 +206,9 @@ def read(
     ------
     ReadError
         If something cannot be right: a session, code, turn, span or clarity that there is none of, a marker on a
-        turn of the wrong role or on one that is marked as not coded, or nobody whose codes they are. The message
-        names file, sheet and row. Nothing of the file is taken then.
+        turn of the wrong role or on one that is marked as not coded, or nobody whose codes they are; or if the
+        sheet was written for other turns. The message names file, sheet and row, a line for each of the first ten
+        errors. Nothing of the file is taken then.
 
     Examples
     --------
@@ -215,40 +225,46 @@ def read(
     path = Path(path)
     book = codebook or load_codebook()
     by_id = {transcript.id: transcript for transcript in sessions}
-    rows = _read_rows(
-        path,
-        lambda names: "session" in names and bool(names & {"code", "marker"}) and bool(names & {"clarity", "turns"}),
-    )
+    rows = _read_rows(path, _has_markers)
     if rows is None:
         raise Source(path, b"").error(
             "no table has the columns session, code and turns", "Keep the header that the sheet was written with"
         )
     if not coder and not any(row["coder"] for row in rows):
         raise ReadError(f"{path}: no coder is named in it. Give the coder's id, if what stands in it is one coder's")
+    if stale := list(_other_turns(path, rows, by_id)):
+        raise _together(stale)
     codings: dict[str, _Coding] = {}
     # where a row that was added says no more than its segment
     where: dict[tuple[str, str], set[tuple[str, str]]] = {}
     for row in rows:
         if row["first turn"] and row["last turn"]:
             where.setdefault((row["session"], row["segment"]), set()).add((row["first turn"], row["last turn"]))
+    errors: list[ReadError] = []
     for row in rows:
-        if row.text("session") not in by_id and row["session"] not in by_id:
-            raise row.error(
-                "there is no such session" if row["session"] else "no session is named",
-                "Give its id as in the transcripts; a spreadsheet may have changed it",
-            )
-        transcript = by_id.get(row.text("session")) or by_id[row["session"]]
-        marker = _marker(row, book)
-        if not (who := row["coder"].removeprefix("coder:") or coder or ""):
-            if row["clarity"] or _says_yes(row) or (row["turns"] and not row["source"]):
-                raise row.error("it has no coder", "Fill in the coder column, or give the coder's id")
-            continue
-        stretch = _stretch(row, where.get((row["session"], row["segment"]), set()), len(transcript))
-        codings.setdefault(transcript.id, _Coding(transcript, book)).add(row, who, marker, stretch)
+        try:
+            if (transcript := row.transcript(by_id)) is None:
+                raise row.error(
+                    "there is no such session" if row["session"] else "no session is named",
+                    "Give its id as in the transcripts; a spreadsheet may have changed it",
+                )
+            marker = _marker(row, book)
+            if not (who := row["coder"].removeprefix("coder:") or coder or ""):
+                if row["clarity"] or row["note"] or _says_yes(row) or (row["turns"] and not row["source"]):
+                    raise row.error("it has no coder", "Fill in the coder column, or give the coder's id")
+                continue
+            stretch = _stretch(row, where.get((row["session"], row["segment"]), set()), len(transcript))
+            codings.setdefault(transcript.id, _Coding(transcript, book)).add(row, who, marker, stretch)
+        except ReadError as error:
+            errors.append(error)
+    for coding in codings.values():
+        errors += coding.contradictions()
+    if errors:
+        raise _together(errors)
     return [codings[id].annotated() for id in by_id if id in codings]
 
 
-def read_ratings(path: str | os.PathLike[str]) -> list[dict[str, str | int | None]]:
+def read_ratings(path: str | os.PathLike[str]) -> list[dict[str, str | int | None]] | None:
     """Read the ratings of whole sessions from a filled-in sheet.
 
     Parameters
@@ -258,9 +274,9 @@ def read_ratings(path: str | os.PathLike[str]) -> list[dict[str, str | int | Non
 
     Returns
     -------
-    list of dict
-        ``session``, ``coder`` and the four ratings, 1 to 5 or None; without sessions that nobody rated, and empty
-        where the table is missing.
+    list of dict, or None
+        ``session``, ``coder`` and the four ratings, 1 to 5 or None; without sessions that nobody rated. None where
+        there is no table of ratings, as beside a CSV file that was renamed.
 
     Raises
     ------
@@ -273,15 +289,15 @@ def read_ratings(path: str | os.PathLike[str]) -> list[dict[str, str | int | Non
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     file = Path(folder, "AB.ratings.csv")
     ...     _ = file.write_text("session,coder,resolution,therapist contribution\\ns1,AB,4,\\ns2,AB,,\\n")
-    ...     read_ratings(file)[0]["resolution"], len(read_ratings(file))
-    (4, 1)
+    ...     read_ratings(file)
+    [{'session': 's1', 'coder': 'AB', 'significance confrontation': None, 'significance withdrawal': None,
+      'resolution': 4, 'therapist contribution': None}]
     """
-    path = Path(path)
-    beside = path.with_suffix(".ratings.csv")
-    if path.suffix.lower() == ".csv" and beside.is_file():
-        path = beside
+    rows = _read_rows(_beside(Path(path), "ratings"), lambda names: "session" in names and bool(names & set(RATINGS)))
+    if rows is None:
+        return None
     found = []
-    for row in _read_rows(path, lambda names: "session" in names and bool(names & set(RATINGS))) or ():
+    for row in rows:
         given = {name: _whole(row[name]) for name in RATINGS}
         for name, value in given.items():
             if row[name] and value not in range(1, 6):
@@ -496,8 +512,99 @@ class _Cells:
     def text(self, name: str) -> str:
         return self.cells.get(name, "")
 
+    @property
+    def table(self) -> str:
+        return self.place.rpartition(", row ")[0]
+
+    def transcript(self, by_id: Mapping[str, Transcript]) -> Transcript | None:
+        return by_id.get(self.text("session")) or by_id.get(self["session"])
+
     def error(self, found: str, todo: str) -> ReadError:
         return ReadError(f"{self.place}: {found}. {todo}")
+
+
+def _together(errors: Iterable[ReadError]) -> ReadError:
+    """Return one error with a line for each of the first, so that a coder can correct the sheet in one go."""
+    told = list(dict.fromkeys(map(str, errors)))
+    more = [f"and {len(told) - _ERRORS} more"] if len(told) > _ERRORS else []
+    return ReadError("\n".join(told[:_ERRORS] + more))
+
+
+def _other_turns(path: Path, rows: Iterable[_Cells], by_id: Mapping[str, Transcript]) -> Iterator[ReadError]:
+    """Yield an error for each session in the rows that has other turns than those that the sheet was written for."""
+    turns = _by_session(_read_rows(_beside(path, "turns"), _has_turns) or (), by_id)
+    for id, mine in _by_session(rows, by_id).items():
+        if id in turns:
+            place, found = _difference(by_id[id], turns[id])
+            todo = "If only this table was changed, delete it"
+        else:
+            place = mine[0].table
+            found = "its segments are not those of the transcript" if _cut_otherwise(by_id[id], mine) else ""
+            lacking = path.with_suffix(".turns.csv").name if path.suffix.lower() == ".csv" else "the sheet Turns"
+            todo = f"If they are right, put {lacking} back"
+        if found:
+            yield ReadError(
+                f"{place}: session {id}: {found}. Import with the transcripts that the sheet was written for. {todo}"
+            )
+
+
+def _by_session(rows: Iterable[_Cells], by_id: Mapping[str, Transcript]) -> dict[str, list[_Cells]]:
+    found: dict[str, list[_Cells]] = {}
+    for row in rows:
+        if transcript := row.transcript(by_id):
+            found.setdefault(transcript.id, []).append(row)
+    return found
+
+
+def _difference(transcript: Transcript, rows: Sequence[_Cells]) -> tuple[str, str]:
+    """Return where a session's table of turns first differs from its transcript, and how; empty where it does not."""
+    met = set()
+    # a turn that is longer than a cell has several rows
+    for number, parts in groupby(rows, key=lambda row: _whole(row["turn"])):
+        row, *more = parts
+        if number is None:
+            return row.place, "a turn has no number"
+        if number >= len(transcript):
+            return row.place, f"there is no turn {number} in the transcript"
+        if row["role"].casefold() != transcript[number].role:
+            return row.place, f"turn {number} has another role than in the transcript"
+        if _words("".join(part.text("text") for part in (row, *more))) != _words(transcript[number].text):
+            return row.place, f"turn {number} has other words than in the transcript"
+        met.add(number)
+    missing = set(range(len(transcript))) - met
+    return rows[0].table, f"turn {min(missing)} is missing" if missing else ""
+
+
+def _words(text: str) -> str:
+    """Return a turn's words as a cell can hold them."""
+    return " ".join(_CONTROL.sub("\ufffd", text).split())
+
+
+def _cut_otherwise(transcript: Transcript, rows: Iterable[_Cells]) -> bool:
+    """Tell whether the segments in the rows of a session cannot be those of its transcript.
+
+    The length of a segment is that between its times or, where these are estimated, that of the segments before it.
+    """
+    timed = is_timed(transcript)
+    told: dict[int, tuple[int, int]] = {}
+    lengths: set[float] = set()
+    end = -1
+    for row in rows:
+        number, first, last = (_whole(row[name]) for name in ("segment", "first turn", "last turn"))
+        begins, ends = clock_time(row["from"]), clock_time(row["to"])
+        end = max(end, -1 if last is None else last)
+        if number is None or first is None or last is None or begins is None or ends is None:
+            continue
+        if ends > begins and timed != bool(row["estimated"]):
+            told[number] = first, last
+            lengths.add(ends - begins)
+    if not timed and told:
+        last_told = max(told)
+        lengths = {told[last_told][0] / last_told * SEGMENT_S / SEGMENT_TURNS if last_told else SEGMENT_S}
+    if end == len(transcript) - 1 or len(lengths) != 1:
+        return False
+    cut = segments(transcript, *lengths)
+    return any(cut.get(number) != list(range(first, last + 1)) for number, (first, last) in told.items())
 
 
 @dataclass(slots=True)
@@ -530,16 +637,20 @@ class _Coding:
                         f"only some rows of {entry.parent} in this segment are marked as not coded",
                         "Mark all of them or none",
                     )
+            if row["note"] and not (row["clarity"] or row["turns"] or not_coded):
+                raise row.error("it has a note, but neither clarity nor turns", "Give one of them, or empty the note")
             for marker in _markers(row, who, entry, stretch, self.transcript):
                 self.markers.setdefault(marker, row)
         if not_coded and stretch:
             for family in families:
                 left_out[family].update(range(stretch[0], stretch[1] + 1))
 
-    def annotated(self) -> AnnotatedTranscript:
+    def contradictions(self) -> Iterator[ReadError]:
         for m, row in self.markers.items():
             if m.turn in self.left_out[m.source.removeprefix("coder:")][m.family]:
-                raise row.error(f"turn {m.turn} is marked as not coded", "Take out the marker or the mark")
+                yield row.error(f"turn {m.turn} is marked as not coded", "Take out the marker or the mark")
+
+    def annotated(self) -> AnnotatedTranscript:
         every = range(len(self.transcript))
         coded = [
             Coded(f"coder:{who}", family, first, last)
@@ -607,7 +718,10 @@ _SPAN = re.compile(r"([0-9]{1,9}):([0-9]{1,9})-([0-9]{1,9})")
 
 
 def _spans(row: _Cells, transcript: Transcript) -> dict[int, list[tuple[int, int]]]:
-    """Return the turns of the row, each with its spans; none where the marker is on the whole turn."""
+    """Return the turns of the row, each with its spans; none where the marker is on the whole turn.
+
+    Spans of other turns are left from before the row was changed.
+    """
     spans: dict[int, list[tuple[int, int]]] = {}
     for told in re.split(r"[;,\s]+", row["turns"].strip(";, ")) if row["turns"] else ():
         turn = _whole(told)
@@ -616,13 +730,13 @@ def _spans(row: _Cells, transcript: Transcript) -> dict[int, list[tuple[int, int
         if turn >= len(transcript):
             raise row.error(f"there is no turn {turn}", f"The session has turns 0 to {len(transcript) - 1}")
         spans[turn] = []
-    for told in row["spans"].strip(";").split(";") if row["spans"] else ():
+    for told in row["spans"].strip(";").split(";") if spans and row["spans"] else ():
         span = _SPAN.fullmatch(told.strip())
         if not span:
             raise row.error("spans are not of the form 12:0-17;14:3-9", "Empty the cell to mark whole turns")
         turn, start, end = map(int, span.groups())
         if turn not in spans:
-            raise row.error(f"spans name turn {turn} and turns do not", "Empty spans, or add the turn to turns")
+            continue
         if not start < end <= len(transcript[turn].text):
             raise row.error(
                 f"a span on turn {turn} is not within its {len(transcript[turn].text)} characters",
@@ -771,6 +885,20 @@ def _read_rows(path: Path, fits: Callable[[set[str]], bool]) -> list[_Cells] | N
             if any(cell.strip() for cell in cells):
                 rows.append(_Cells(f"{place}, row {number}", dict(zip(names, cells))))
     return rows
+
+
+def _has_markers(names: set[str]) -> bool:
+    return "session" in names and bool(names & {"code", "marker"}) and bool(names & {"clarity", "turns"})
+
+
+def _has_turns(names: set[str]) -> bool:
+    return names >= {"session", "turn", "role", "text"} and not _has_markers(names)
+
+
+def _beside(path: Path, table: str) -> Path:
+    """Return the file that holds another table of the sheet: the same one, or for CSV one beside it."""
+    beside = path.with_suffix(f".{table}.csv")
+    return beside if path.suffix.lower() == ".csv" and beside.is_file() else path
 
 
 def _normal(name: str) -> str:
