@@ -361,6 +361,14 @@ def returned(path: Path, *transcripts: Transcript) -> AnnotatedTranscript:
     return session
 
 
+def with_all_coded(session: AnnotatedTranscript) -> AnnotatedTranscript:
+    """Say of each coder who has a tier, and of whom nothing is said, that they went through all of the session."""
+    coders = dict.fromkeys(m.source for m in sorted(session.markers, key=lambda m: m.source))
+    others = [c for c in coders if c.startswith("coder:") and c not in {coded.source for coded in session.coded}]
+    more = (Coded(c, family, 0, len(session.transcript) - 1) for c in others for family in FAMILIES)
+    return replace(session, coded=(*session.coded, *more))
+
+
 ORDER = (
     *("LICENSE", "HEADER", "TIME_ORDER", "TIER", "LINGUISTIC_TYPE", "LOCALE", "LANGUAGE", "CONSTRAINT"),
     *("CONTROLLED_VOCABULARY", "LEXICON_REF", "REF_LINK_SET", "EXTERNAL_REF"),
@@ -429,7 +437,7 @@ def test_markers_come_back_as_they_went(path: Path, fresh: bool, tmp_path: Path)
     file = sent(session, tmp_path / "out", None if fresh else path)
     check_rules(file)
     back = returned(file, session.transcript)
-    assert back == session
+    assert back == with_all_coded(session)
 
 
 @pytest.mark.parametrize("path", ALL, ids=lambda path: path.stem)
@@ -438,7 +446,7 @@ def test_another_program_saves_the_file_and_nothing_is_lost(path: Path, tmp_path
     for original in (None, path):
         file = sent(session, tmp_path / f"out{original is None}", original)
         Eaf(file, suppress_version_warning=True).to_file(tmp_path / "saved.eaf")
-        assert returned(tmp_path / "saved.eaf", session.transcript) == session
+        assert returned(tmp_path / "saved.eaf", session.transcript) == with_all_coded(session)
         (tmp_path / "saved.eaf").unlink()
 
 
@@ -490,7 +498,7 @@ def test_all_else_in_a_copy_stays_as_it_was(path: Path, tmp_path: Path) -> None:
         original = put(tmp_path / name, data, "talk.eaf")
         session = marked(original)
         file = sent(session, tmp_path / name / "out", original)
-        assert returned(file, session.transcript) == session
+        assert returned(file, session.transcript) == with_all_coded(session)
         check_rules(file)
         assert without_ours(file.read_bytes()) == data, name
 
@@ -528,7 +536,7 @@ def test_an_empty_header_is_filled(tmp_path: Path) -> None:
     session = marked(original)
     file = sent(session, tmp_path / "out", original)
     check_rules(file)
-    assert returned(file, session.transcript) == session
+    assert returned(file, session.transcript) == with_all_coded(session)
 
 
 def test_an_original_that_is_not_the_sessions_is_refused(tmp_path: Path) -> None:
@@ -704,9 +712,9 @@ def test_any_session_comes_back_exactly(session: AnnotatedTranscript, tmp_path_f
     folder = tmp_path_factory.mktemp("any")
     file = sent(session, folder / "out")
     check_rules(file)
-    assert returned(file, session.transcript) == session
+    assert returned(file, session.transcript) == with_all_coded(session)
     Eaf(file).to_file(folder / "saved.eaf")
-    assert returned(folder / "saved.eaf", session.transcript) == session
+    assert returned(folder / "saved.eaf", session.transcript) == with_all_coded(session)
 
 
 @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
@@ -741,9 +749,9 @@ def test_any_copy_comes_back_exactly(
     session = AnnotatedTranscript(transcript, tuple(sorted(markers, key=elan._order)))
     file = sent(session, folder / "out", folder / "talk.eaf")
     check_rules(file)
-    assert returned(file, transcript) == session
+    assert returned(file, transcript) == with_all_coded(session)
     Eaf(file).to_file(folder / "saved.eaf")
-    assert returned(folder / "saved.eaf", transcript) == session
+    assert returned(folder / "saved.eaf", transcript) == with_all_coded(session)
 
 
 # --- what people do in ELAN -------------------------------------------------------------------------
@@ -784,6 +792,7 @@ WHOLE = Marker(1, 0, 50, "confrontation", "complaint_progress", source="coder:")
         ('C5 "I"', [replace(WHOLE, end=1)]),
         ('C5 "I" #2', [replace(WHOLE, start=23, end=24)]),
         ('C5 note "a; b"; W2 1\nC6', None),
+        ('C5 note "a; b", W2 1, C6', None),
         ("", []),
     ],
 )
@@ -805,6 +814,12 @@ def test_what_a_coder_types(value: str, expected: list[Marker] | None, coded_by_
         ("C5 W2", r"says C5 and W2, which are two markers\. Leave the one"),
         ("C4 complaint_progress", r"says C4 and complaint_progress, which are two markers"),
         ("C5 about the diary", r"goes on after the code in a way that is not understood"),
+        ("C5/W2", r"not understood\. Write a code as C5, with its clarity as C5 2, and several as C5; W2\."),
+        ("C5 (2)", r"with its clarity as C5 2"),
+        ("C5?", r"with its clarity as C5 2"),
+        ("C5 clarity: 2", r"with its clarity as C5 2"),
+        ("C5, complaint_progress", r"with its clarity as C5 2"),
+        ("C5, diary", r"with its clarity as C5 2"),
         ("C5 clarity 4", r"has a clarity that is not 1, 2 or 3"),
         ("C5 2 clarity 3", r"gives two different clarity"),
         ('C5 "stopped, the diary"', r"has words that are not in turn 1 of session speakers_27\. Copy them"),
@@ -852,7 +867,7 @@ def test_whatever_is_typed_is_read_or_refused(typed: list[str]) -> None:
     a = Annotation("a9", 7, ("ts3", "ts4"), None, None, "".join(typed), 3.3, 6.05)
     on = Tier("rupturekit codes", 6, "rupturekit codes", None, "", "", [a])
     try:
-        markers = elan._Reading(Source(SPEAKERS, b""), transcript, BOOK).markers(a, on)
+        markers = elan._Reading(Source(SPEAKERS, b""), transcript, elan._Values(BOOK)).markers(a, on)
     except ReadError:
         return
     assert all(0 <= m.start < m.end <= 50 and m.turn == 1 for m in markers)
@@ -887,6 +902,92 @@ def test_a_tier_of_the_coders_own(coded_by_hand) -> None:
     assert marker == replace(WHOLE, start=16, end=21, source="coder:EF")
 
 
+@pytest.mark.parametrize(
+    "name", ["codes", "rupture codes", "AB", "Rupturekit codes", "RuptureKit coder:", "3RS", "notes 2"]
+)
+def test_a_tier_with_nothing_but_codes_is_a_coders_whatever_it_is_called(name: str, coded_by_hand) -> None:
+    found = coded_by_hand((3300, 6050, "C5"), (10100, 12750, "w2 minimal_response; C6 2"), on=name)
+    assert [(m.turn, m.marker, m.source) for m in found] == [
+        (1, "complaint_progress", "coder:"),
+        (3, "defends_self", "coder:"),
+        (3, "minimal_response", "coder:"),
+    ]
+
+
+@pytest.mark.parametrize("name", ["AB", "RUPTUREKIT coder:CD", "Rupturekit coder:CD (2)"])
+def test_whose_such_a_tier_is(name: str, coded_by_hand) -> None:
+    annotator = "CD" if name == "AB" else ""
+    assert coded_by_hand((3300, 6050, "C5"), on=name, annotator=annotator) == (replace(WHOLE, source="coder:CD"),)
+
+
+def test_a_code_there_that_cannot_be_read_is_refused_with_its_place(coded_by_hand) -> None:
+    with pytest.raises(ReadError, match=r"annotation a\d+ on tier 'AB' goes on .* several as C5; W2"):
+        coded_by_hand((3300, 6050, "C5/W2"), on="AB")
+
+
+def test_codes_among_other_values_are_refused_with_tier_and_count(coded_by_hand) -> None:
+    values = [(400, 3000, "looks at the diary"), (3300, 6050, "C5"), (10100, 12750, "W2?")]
+    with pytest.raises(ReadError, match=r"2 of the 3 values on tier 'notes 2' are codes, and the others are not\. Put"):
+        coded_by_hand(*values, on="notes 2")
+    with pytest.raises(ReadError, match=r"1 of the 3 values on tier 'speaker B' are codes") as caught:
+        coded_by_hand((13000, 14000, "C5"), on="speaker B")
+    assert not TALK.search(str(caught.value))
+
+
+def test_what_is_said_is_no_code(tmp_path: Path) -> None:
+    path = put(
+        tmp_path,
+        eaf(
+            tier("T", annotation("a1", "Is it denial, then? Or C5?", "ts1", "ts2")),
+            tier("C", annotation("a2", "Denial", "ts2", "ts3")),
+            tier("words", annotation("a3", "Is", "ts1", "ts2"), annotation("a4", "denial", "ts3", "ts4")),
+            tier("rupturekit coder:AB"),
+        ),
+    )
+    (transcript,) = read_all(path)
+    assert [turn.text for turn in transcript] == ["Is it denial, then? Or C5?", "Denial"]
+    assert returned(path, transcript).markers == ()
+
+
+def test_marks_of_segments_above_the_talk_are_no_codes(tmp_path: Path) -> None:
+    def below(id: str, above: str, value: str) -> str:
+        return (
+            f'<ANNOTATION><REF_ANNOTATION ANNOTATION_ID="{id}" ANNOTATION_REF="{above}">'
+            f"<ANNOTATION_VALUE>{value}</ANNOTATION_VALUE></REF_ANNOTATION></ANNOTATION>"
+        )
+
+    tiers = (
+        tier("T", annotation("a1", "Shall we?", "ts1", "ts2")),
+        tier("ref@C", annotation("a2", "C1", "ts2", "ts3"), annotation("a3", "C2", "ts3", "ts4")),
+        tier("C", below("a4", "a2", "Well."), below("a5", "a3", "No."), PARENT_REF="ref@C"),
+        tier("rupturekit coder:AB", annotation("a6", "W2", "ts2", "ts3")),
+    )
+    path = put(tmp_path, eaf(*tiers))
+    (transcript,) = read_all(path)
+    assert [m.source for m in returned(path, transcript).markers] == ["coder:AB"]
+
+
+def test_a_file_without_a_tier_for_codes_is_refused() -> None:
+    (transcript,) = read_all(SPEAKERS)
+    with pytest.raises(ReadError, match=r"speakers_27\.eaf: it has no tier for codes, .* Put the codes on a tier that"):
+        returned(SPEAKERS, transcript)
+
+
+@pytest.mark.parametrize("machine", [True, False])
+def test_a_file_that_names_a_coder_makes_no_other_appear(machine: bool, tmp_path: Path) -> None:
+    (transcript,) = read_all(SPEAKERS)
+    by = [Coded("model", family, 0, 3) for family in FAMILIES] if machine else []
+    there = Eaf(sent(AnnotatedTranscript(transcript, coded=tuple(by)), tmp_path / "out", SPEAKERS))
+    there.add_tier("rupturekit coder:CD")
+    there.add_annotation("rupturekit coder:CD", 3300, 6050, "C5")
+    there.to_file(tmp_path / "back.eaf")
+    with pytest.raises(ReadError, match="it names CD, and has nothing for AB"):
+        import_codes(tmp_path / "back.eaf", "eaf", [transcript], coder="AB")
+    for who in ({"coder": "CD"}, {}, {"coder": "AB", "coders": {"CD": "AB"}}):
+        (coding,) = import_codes(tmp_path / "back.eaf", "eaf", [transcript], **who)  # type: ignore[arg-type]
+        assert {(c.source, c.first, c.last) for c in coding.coded} == {(coding.markers[0].source, 0, 3)}
+
+
 def test_codes_on_a_tier_that_depends_on_the_talk(tmp_path: Path) -> None:
     (transcript,) = read_all(SPEAKERS)
     there = Eaf(sent(AnnotatedTranscript(transcript), tmp_path / "out", SPEAKERS))
@@ -894,9 +995,12 @@ def test_codes_on_a_tier_that_depends_on_the_talk(tmp_path: Path) -> None:
     there.add_tier("rupturekit coder:AB@B", "sub", "speaker B", ann="AB")
     there.add_ref_annotation("rupturekit coder:AB@B", "speaker B", 4000, "C5 2")
     there.add_ref_annotation("rupturekit coder:AB@B", "speaker B", 4000, "W2")
+    there.add_tier("3RS", "sub", "speaker B")
+    there.add_ref_annotation("3RS", "speaker B", 4000, "C6")
     there.to_file(tmp_path / "back.eaf")
     assert [(m.turn, m.marker, m.source) for m in returned(tmp_path / "back.eaf", transcript).markers] == [
         (1, "complaint_progress", "coder:AB"),
+        (1, "defends_self", "coder:"),
         (1, "minimal_response", "coder:AB"),
     ]
 
@@ -960,9 +1064,11 @@ def test_which_session_a_file_is_of(tmp_path: Path) -> None:
     with pytest.raises(ReadError, match=r"its session 'speakers_27' is not among the 1 given\. Give the sessions"):
         returned(named, two)
     # a file that names none: the only one, or the one that it is called after
-    assert returned(SPEAKERS, one).transcript == one
-    assert returned(SPEAKERS, one, two).transcript == one
-    other = put(tmp_path, SPEAKERS.read_bytes(), "hour.eaf")
+    (tmp_path / "own").mkdir()
+    coded = SPEAKERS.read_text("utf-8").replace("<TIER ", f"{tier('rupturekit coder:AB')}<TIER ", 1)
+    for sessions_given in ((one,), (one, two)):
+        assert returned(put(tmp_path / "own", coded, SPEAKERS.name), *sessions_given).transcript == one
+    other = put(tmp_path, coded, "hour.eaf")
     with pytest.raises(ReadError, match=r"session 'hour', after which it is named, is not among the 2 given"):
         returned(other, one, two)
 

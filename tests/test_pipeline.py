@@ -156,7 +156,7 @@ def test_a_rupture_that_the_model_alone_found_is_told_to_the_rules(monkeypatch: 
         def scan(self, transcript: rk.Transcript) -> tuple[rk.Marker, ...]:
             return (rk.Marker(4, 0, 3, "resolution", "validate_defense", 0.9, None, "rule", "R9-001"),)
 
-    monkeypatch.setattr(rules, "RuleDetector", Answers)
+    monkeypatch.setattr(rules, "shipped", Answers)
     found = rk.Annotator(WordModel())(TALK).markers
     assert [(m.turn, m.marker) for m in found] == [(3, "minimal_response"), (4, "validate_defense")]
     assert rk.Annotator(None)(TALK).markers == ()

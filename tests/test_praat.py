@@ -320,6 +320,14 @@ def back(path: Path, *sessions: AnnotatedTranscript) -> AnnotatedTranscript:
     return returned
 
 
+def all_coded(session: AnnotatedTranscript) -> tuple[Coded, ...]:
+    """Return who went through what, with the coders who have a tier, and of whom nothing is said, for all of it."""
+    said = {"rule", "model", *(c.source for c in session.coded)}
+    others = sorted({m.source for m in session.markers} - said)
+    last = len(session.transcript) - 1
+    return (*session.coded, *(Coded(coder, family, 0, last) for coder in others for family in FAMILIES))
+
+
 @pytest.mark.parametrize("name", ["two_tiers", "two_tiers_short"])
 @pytest.mark.parametrize("coding", CODINGS)
 def test_a_copy_keeps_every_byte_but_the_number_of_tiers(name: str, coding: str, tmp_path: Path) -> None:
@@ -409,7 +417,7 @@ def test_praatio_opens_a_new_file_with_lanes_for_overlapping_markers(tmp_path: P
     }
     returned = back(file, given)
     assert Counter(returned.markers) == Counter(given.markers)
-    assert returned.coded == given.coded
+    assert returned.coded == all_coded(given)
 
 
 def test_times_that_are_not_known_are_estimated_and_said_to_be(tmp_path: Path) -> None:
@@ -508,7 +516,7 @@ def test_everything_comes_back_from_a_new_file(session: AnnotatedTranscript) -> 
         (file,) = export([session], "textgrid", Path(folder, "out"))
         returned = back(file, session)
     assert Counter(returned.markers) == Counter(session.markers)
-    assert returned.coded == session.coded
+    assert Counter(returned.coded) == Counter(all_coded(session))
     assert returned.transcript is session.transcript
 
 
@@ -524,7 +532,7 @@ def test_everything_comes_back_from_a_copy(data: st.DataObject) -> None:
         (file,) = export([session], "textgrid", Path(folder, "out"), originals={"s": path})
         returned = back(file, session)
     assert Counter(returned.markers) == Counter(session.markers)
-    assert returned.coded == session.coded
+    assert Counter(returned.coded) == Counter(all_coded(session))
 
 
 @given(NAME, TEXT)
@@ -556,6 +564,8 @@ def test_a_coder_who_marked_nothing_has_coded(tmp_path: Path) -> None:
         ("C5 complaint_progress, clarity 3", [(1, 0, 17, "complaint_progress", 3)]),
         ("C5 [3-8]", [(1, 3, 8, "complaint_progress", None)]),
         ("C5 2; W1", [(1, 0, 17, "complaint_progress", 2), (1, 0, 17, "denial", None)]),
+        ('C5 2 note "so, W3", w1', [(1, 0, 17, "complaint_progress", 2), (1, 0, 17, "denial", None)]),
+        ("C5, complaint_progress, 2", [(1, 0, 17, "complaint_progress", 2)]),
         ("R1", [(0, 0, 26, "clarify_misunderstanding", None)]),
         ("  ", []),
     ],
@@ -600,6 +610,10 @@ def test_what_the_machine_marked_and_a_coder_left_is_the_coders(tmp_path: Path) 
         ("R1", "R1 is a therapist's marker, and it stands on no turn of the therapist"),
         ("C5 4", "its clarity is not 1, 2 or 3"),
         ("C5 helping", "what follows C5 in it cannot be read"),
+        ("C5/W2", "write a code as C5, with its clarity as C5 2, and several as C5; W2"),
+        ("C5 (2)", "with its clarity as C5 2"),
+        ("C5?", "with its clarity as C5 2"),
+        ("C5 clarity: 2", "with its clarity as C5 2"),
         ("C5 [3-99]", "are not within turn 1, which has 17 characters"),
         ("C5 turn 3", "it names turn 3, but does not stand on that turn"),
         ('C5 note "helping', "a text in quotes in it was damaged"),
@@ -624,6 +638,77 @@ def test_a_tier_that_names_no_coder_is_refused(name: str, tmp_path: Path) -> Non
     path = put(tmp_path, "s.TextGrid", grid(*TALK, (name, [(5, 8, "C5")])))
     with pytest.raises(ReadError, match="names no coder"):
         import_codes(path, "textgrid", [transcript])
+
+
+def test_a_tier_of_ours_with_points_is_refused(tmp_path: Path) -> None:
+    transcript = rk.read(put(tmp_path, "s.TextGrid", grid(*TALK)))
+    text = grid(*TALK, ("rupturekit coder:AB", [])).replace('"IntervalTier"\n"rup', '"TextTier"\n"rup')
+    with pytest.raises(ReadError, match="'rupturekit coder:AB' has points"):
+        import_codes(put(tmp_path, "s.TextGrid", text), "textgrid", [transcript])
+
+
+@pytest.mark.parametrize("name", ["AB codes", "codes", "C ", "3RS"])
+def test_a_tier_with_nothing_but_codes_is_a_coders_whatever_it_is_called(name: str, tmp_path: Path) -> None:
+    path = put(tmp_path, "s.TextGrid", grid(*TALK))
+    transcript = rk.read(path)
+    tier = (name, [(4, 8.5, "C5 2"), (8.5, 13.5, "sil"), (13.5, 15, "denial, W2")])
+    (coding,) = import_codes(
+        put(tmp_path, "s.TextGrid", grid(*TALK, tier)), "textgrid", [transcript], coder="AB", coders={}
+    )
+    assert [(m.turn, m.marker, m.source) for m in coding.markers] == [
+        (1, "complaint_progress", "coder:AB"),
+        (3, "denial", "coder:AB"),
+        (3, "minimal_response", "coder:AB"),
+    ]
+    with pytest.raises(ReadError, match=f"tier '{name}', the label at 4.00 s: .* several as C5; W2"):
+        praat.read(put(tmp_path, "s.TextGrid", grid(*TALK, (name, [(4, 8.5, "C5/W2")]))), {"s": transcript}, BOOK)
+
+
+def test_the_machines_tier_under_another_name_is_a_coders(tmp_path: Path) -> None:
+    transcript = rk.read(put(tmp_path, "s.TextGrid", grid(*TALK)))
+    found = Marker(1, 3, 8, "confrontation", "complaint_progress", 0.9, source="rule", rule_id="C5-001", note="so")
+    (file,) = export([coded(transcript, found, by="model")], "textgrid", tmp_path / "out")
+    file.write_text(file.read_text("utf-8").replace('"rupturekit machine"', '"AB"'), "utf-8")
+    (coding,) = import_codes(file, "textgrid", [transcript], coder="AB")
+    assert coding.markers == (replace(found, score=None, rule_id=None, source="coder:AB"),)
+
+
+def test_codes_among_other_labels_are_refused_with_tier_and_count(tmp_path: Path) -> None:
+    transcript = rk.read(put(tmp_path, "s.TextGrid", grid(*TALK)))
+    notes = ("notes", [(0, 4, "how?"), (4, 9, "W2 3"), (9, 20, "C5?")])
+    with pytest.raises(ReadError, match="2 of the 3 values on tier 'notes' are codes, and the others"):
+        praat.read(put(tmp_path, "s.TextGrid", grid(*TALK, notes)), {"s": transcript}, BOOK)
+
+
+def test_what_is_said_is_no_code(tmp_path: Path) -> None:
+    talk = (("T", [(0, 4, "Denial? Or C5?")]), ("C", [(4, 9, "Denial")]))
+    more = (("words", [(0, 2, "denial"), (2, 3, "or"), (3, 4, "C5")]), ("rupturekit coder:AB", []))
+    path = put(tmp_path, "s.TextGrid", grid(*talk))
+    transcript = rk.read(path)
+    (coding,) = praat.read(put(tmp_path, "s.TextGrid", grid(*talk, *more)), {"s": transcript}, BOOK)
+    assert coding.markers == ()
+
+
+def test_a_file_without_a_tier_for_codes_is_refused(tmp_path: Path) -> None:
+    path = put(tmp_path, "s.TextGrid", grid(*TALK, ("remarks", [(0, 60, "ask her")])))
+    transcript = rk.read(put(tmp_path, "t.TextGrid", grid(*TALK)))
+    with pytest.raises(ReadError, match=r"it has no tier for codes, .* Put the codes on a tier that is called"):
+        import_codes(path, "textgrid", [transcript], coder="AB")
+
+
+@pytest.mark.parametrize("machine", [True, False])
+def test_a_file_that_names_a_coder_makes_no_other_appear(machine: bool, tmp_path: Path) -> None:
+    transcript = rk.read(put(tmp_path, "s.TextGrid", grid(*TALK)))
+    session = coded(transcript, by="model") if machine else AnnotatedTranscript(transcript)
+    (file,) = export([session], "textgrid", tmp_path / "out")
+    text = file.read_text("utf-8").replace('"rupturekit coder:"', '"rupturekit coder:CD"')
+    at = text.index('text = ""', text.index("xmin = 4", text.index("coder:CD")))
+    file.write_text(f'{text[:at]}text = "C5"{text[at + 9 :]}', "utf-8")
+    with pytest.raises(ReadError, match="it names CD, and has nothing for AB"):
+        import_codes(file, "textgrid", [transcript], coder="AB")
+    (coding,) = import_codes(file, "textgrid", [transcript], coder="CD")
+    assert [m.source for m in coding.markers] == ["coder:CD"]
+    assert {c.source for c in coding.coded} == {"coder:CD"}
 
 
 @pytest.mark.parametrize("original", [True, False])

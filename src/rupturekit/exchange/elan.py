@@ -13,6 +13,7 @@ a coder may just write ``C5``, or ``C5 2`` for clarity 2, or ``C5 2; W2``, and `
 The machine's markers are on the tier ``rupturekit machine``, a coder's on ``rupturekit coder:AB``. The annotations of
 a tier of ELAN cannot overlap, so a turn's second marker is on ``rupturekit machine (2)``. The tier ``rupturekit
 codes`` is empty: there a coder chooses from the codebook. A tier that has an annotator is that coder's, all of it.
+A tier of another name is a coder's too if it has nothing but codes.
 
 What XML cannot hold (control characters, half of a surrogate pair) stands as U+FFFD in talk and names.
 """
@@ -70,6 +71,9 @@ _UNDETERMINED = {
 }
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _LINE_ENDS = {"\r": "&#13;", "\n": "&#10;"}
+NAME_IT = (
+    f"Put the codes on a tier that is called '{OWN} coder:' and the coder's name; leave it empty if there are none"
+)
 _MEND = "Open it in ELAN and save it anew, or export it again"
 
 
@@ -447,13 +451,13 @@ def _vocabulary(places: _Places, book: Codebook) -> Iterator[tuple[str, str]]:
 
 
 def read(path: Path, sessions: Mapping[str, Transcript], codebook: Codebook) -> list[AnnotatedTranscript]:
-    """Read what stands on the tiers whose names begin with ``rupturekit`` in one file.
+    """Read what stands on the tiers of one file whose names begin with ``rupturekit``, or that have only codes.
 
     Raises
     ------
     ReadError
-        If the file is no EAF, is of no session that is given, its talk was edited, or an annotation's value is no
-        code of the codebook or fits no turn.
+        If the file is no EAF, is of no session that is given, its talk was edited, an annotation's value is no code
+        of the codebook or fits no turn, a tier has codes among other values, or no tier is for codes.
 
     Examples
     --------
@@ -471,19 +475,72 @@ def read(path: Path, sessions: Mapping[str, Transcript], codebook: Codebook) -> 
     source = Source(path, path.read_bytes())
     document = parse(source)
     transcript = _session(document, sessions, source)
-    timed = _check_talk(talk(document, source), transcript, source)
+    values = _Values(codebook)
+    tiers = _for_codes(document, values, transcript, source)
     coded = _coded(document, transcript, source)
-    reading = _Reading(source, timed, codebook)
+    if not tiers and not coded:
+        raise source.error("it has no tier for codes, so that nothing says that it was coded", NAME_IT)
+    rest = {id: tier for id, tier in document.tiers.items() if id not in tiers}
+    timed = _check_talk(talk(replace(document, tiers=rest), source), transcript, source)
+    reading = _Reading(source, timed, values)
     markers: list[Marker] = []
-    for tier in document.tiers.values():
-        if not tier.id.startswith(OWN):
-            continue
-        found = [m for a in tier.annotations for m in reading.markers(a, tier)]
-        markers += found
-        # a coder's tier without a marker says that its coder found none
-        if not found and (coder := _coder(tier)) and f"coder:{coder}" not in {c.source for c in coded}:
+    for tier in tiers.values():
+        markers += [m for a in tier.annotations for m in reading.markers(a, tier)]
+        # a coder's tier says that its coder went through the session, also if nothing is on it
+        if (coder := _coder(tier)) and f"coder:{coder}" not in {c.source for c in coded}:
             coded += [Coded(f"coder:{coder}", family, 0, len(transcript) - 1) for family in FAMILIES]
     return [AnnotatedTranscript(transcript, tuple(sorted(markers, key=_order)), coded=tuple(coded))]
+
+
+def _for_codes(document: Document, values: _Values, transcript: Transcript, source: Source) -> dict[str, Tier]:
+    """Return the tiers that are for codes, by their names: ours, and those that coders made."""
+    spoken = {u.source_id for u in talk(document, source).utterances}
+    # where the words are below marks of segments ("C1", "C2"), these marks are no codes
+    marks = {tier.parent for tier in document.tiers.values() if any(a.id in spoken for a in tier.annotations)}
+
+    def is_for_codes(tier: Tier) -> bool:
+        if tier.id.casefold().startswith(OWN):
+            return True
+        typed = [] if tier.id in marks else [a.value for a in tier.annotations]
+        return is_coders(tier.id, typed, values.is_code, transcript, source)
+
+    return {tier.id: tier for tier in document.tiers.values() if is_for_codes(tier)}
+
+
+def is_coders(
+    name: str, values: Iterable[str], is_code: Callable[[str], bool], transcript: Transcript, source: Source
+) -> bool:
+    """Tell whether a tier that is not called after this project is a coder's: all that stands on it are codes.
+
+    Raises
+    ------
+    ReadError
+        If there are codes among other values, which are neither to be lost nor to be guessed at.
+    """
+    values = [value for value in values if value.strip()]
+    codes = [value for value in values if is_code(value)]
+    # a client may say "denial" and no more
+    if not codes or {turn.text for turn in transcript}.issuperset(map(clean, values)):
+        return False
+    if len(codes) == len(values):
+        return True
+    # what is said is on tiers of talk, and word for word on others
+    said = {word for turn in transcript for word in _words(turn.text)}
+    if among := [code for code in codes if not said.issuperset(_words(code))]:
+        raise source.error(
+            f"{len(among)} of the {len(values)} values on tier {name!r} are codes, and the others are not",
+            f"{NAME_IT}; if they are no codes, remove that tier from the copy that you import",
+        )
+    return False
+
+
+def _words(text: str) -> list[str]:
+    return re.findall(r"\w+", text.casefold())
+
+
+def codes_of(book: Codebook) -> str:
+    """Return the pattern of a codebook's codes."""
+    return rf"(?:{'|'.join(re.escape(marker.code) for marker in book.markers)})(?!\w)"
 
 
 def _session(document: Document, sessions: Mapping[str, Transcript], source: Source) -> Transcript:
@@ -548,7 +605,7 @@ def _coded(document: Document, transcript: Transcript, source: Source) -> list[C
 
 def _coder(tier: Tier) -> str:
     """Return the coder of a tier: its annotator, else what its name says, else nobody."""
-    named = re.fullmatch(rf"{_CODER}(.*?)(?: \(\d+\))?", tier.id, re.DOTALL)
+    named = re.fullmatch(rf"{_CODER}(.*?)(?: \(\d+\))?", tier.id, re.DOTALL | re.IGNORECASE)
     return tier.annotator if tier.annotator.strip() else named[1].strip() if named else ""
 
 
@@ -563,32 +620,29 @@ _FIELD = re.compile(
     re.VERBOSE | re.IGNORECASE | re.DOTALL,
 )
 
-
+_COMMA = re.compile(r"\s*,")
 _Fail = Callable[[str, str], ReadError]
 
 
-class _Reading:
-    """Reads the annotations of one file as markers of a session."""
+class _Values:
+    """Reads the values that people type and that are written here."""
 
-    def __init__(self, source: Source, transcript: Transcript, book: Codebook) -> None:
-        self._source = source
-        self._transcript = transcript
-        self._times, _ = _turn_times(transcript)
-        self._starts = [start for start, _ in self._times]
-        self._reach = list(accumulate((end for _, end in self._times), max))
+    def __init__(self, book: Codebook) -> None:
         self._book = {name.casefold(): marker for marker in book.markers for name in (marker.code, marker.id)}
         names = sorted(self._book, key=len, reverse=True)
         self._label = re.compile(rf"\s*({'|'.join(map(re.escape, names))})(?!\w)", re.IGNORECASE)
+        self._code = re.compile(rf"\s*{codes_of(book)}", re.IGNORECASE)
 
-    def markers(self, a: Annotation, tier: Tier) -> list[Marker]:
-        """Return the markers that an annotation's value spells; none for an empty one."""
+    def is_code(self, value: str) -> bool:
+        """Tell whether a value is meant as a code: it begins with one, or is a marker's name as one writes it here."""
+        if self._code.match(value):
+            return True
+        try:
+            return any(True for _ in self.typed(value.strip(), lambda found, todo: ReadError(found)))
+        except ReadError:
+            return False
 
-        def fail(found: str, todo: str) -> ReadError:
-            return self._source.error(f"annotation {a.id} on tier {tier.id!r} {found}", todo, a.line)
-
-        return [self._marker(kind, fields, a, tier, fail) for kind, fields in self._typed(a.value.strip(), fail)]
-
-    def _typed(self, value: str, fail: _Fail) -> Iterator[tuple[CodebookMarker, dict[str, str]]]:
+    def typed(self, value: str, fail: _Fail) -> Iterator[tuple[CodebookMarker, dict[str, str]]]:
         """Yield each code in a value with the fields after it, as they were typed."""
         at = 0
         while at < len(value):
@@ -596,7 +650,8 @@ class _Reading:
             if label is None:
                 word = value[at:].split(maxsplit=1)[:1]
                 shown = f" ({word[0]})" if word and re.fullmatch(r"[A-Za-z]{1,2}\d{1,3}", word[0]) else ""
-                raise fail(f"begins with no code of the codebook{shown}", "Write a code or a marker's name first")
+                todo = "Write a code or a marker's name first: C5, or C5 2 with its clarity, or several as C5; W2"
+                raise fail(f"begins with no code of the codebook{shown}", todo)
             kind = self._book[label[1].casefold()]
             at = label.end()
             if (name := self._label.match(value, at)) is not None:
@@ -617,13 +672,39 @@ class _Reading:
                     if text is not None and fields.setdefault(key, text) != text:
                         raise fail(f"gives two different {key}", "Leave the one that is meant")
             else:
-                if value[at:].strip():
+                comma = _COMMA.match(value, at)
+                other = self._label.match(value, comma.end()) if comma else None
+                if comma and other and self._book[other[1].casefold()] != kind:
+                    at = comma.end()
+                elif value[at:].strip():
                     raise fail(
                         "goes on after the code in a way that is not understood",
-                        'Write it as: C5 "words" clarity 2 note "…"; only the code must be there',
+                        "Write a code as C5, with its clarity as C5 2, and several as C5; W2. Words and notes stand "
+                        'in quotes: C5 "words" note "…"',
                     )
-                at = len(value)
+                else:
+                    at = len(value)
             yield kind, fields
+
+
+class _Reading:
+    """Reads the annotations of one file as markers of a session."""
+
+    def __init__(self, source: Source, transcript: Transcript, values: _Values) -> None:
+        self._source = source
+        self._transcript = transcript
+        self._values = values
+        self._times, _ = _turn_times(transcript)
+        self._starts = [start for start, _ in self._times]
+        self._reach = list(accumulate((end for _, end in self._times), max))
+
+    def markers(self, a: Annotation, tier: Tier) -> list[Marker]:
+        """Return the markers that an annotation's value spells; none for an empty one."""
+
+        def fail(found: str, todo: str) -> ReadError:
+            return self._source.error(f"annotation {a.id} on tier {tier.id!r} {found}", todo, a.line)
+
+        return [self._marker(kind, fields, a, tier, fail) for kind, fields in self._values.typed(a.value.strip(), fail)]
 
     def _marker(
         self, kind: CodebookMarker, fields: Mapping[str, str], a: Annotation, tier: Tier, fail: _Fail
@@ -636,9 +717,9 @@ class _Reading:
         if score is not None and re.fullmatch(r"[0-9]+(?:\.[0-9]+)?(?:e-[0-9]+)?", score) is None:
             raise fail("has a score that is no number", "Correct what is after 'score', or remove it")
         coder = _coder(tier)
-        is_coders = bool(coder) or tier.id.startswith(_CODER)
+        by_hand = bool(coder) or tier.id.casefold().startswith(_CODER)
         # what a coder took over from the machine is the coder's own
-        taken_over = is_coders and by is not None
+        taken_over = by_hand and by is not None
         turn, start, end = self._stand(kind, fields, a, fail)
         return Marker(
             turn,
@@ -648,7 +729,7 @@ class _Reading:
             kind.id,
             float(score) if score is not None and not taken_over else None,
             int(clarity) if clarity is not None else None,
-            f"coder:{coder}" if is_coders or by is None else by,
+            f"coder:{coder}" if by_hand or by is None else by,
             _unquoted(fields["id"]) if "id" in fields and not taken_over else None,
             _unquoted(fields["note"]) if "note" in fields else None,
         )

@@ -9,6 +9,8 @@ turn, labelled as in `rupturekit.exchange.label`. The added tiers are
 * ``rupturekit coder:AB``: those of a coder; without a name, an empty one to code in, cut at the turns;
 * ``rupturekit times estimated``: points at the turns whose times are not known.
 
+A tier of another name is a coder's too if it has nothing but codes.
+
 Intervals of a tier must not overlap, so that a second marker on the same stretch goes to ``rupturekit machine (2)``.
 Praat shows what follows an underscore as a subscript, unless its preferences say otherwise.
 """
@@ -28,10 +30,11 @@ from typing import NamedTuple, cast
 
 from rupturekit.annotation import FAMILIES, AnnotatedTranscript, Coded, Family, Marker
 from rupturekit.codebook import Codebook
+from rupturekit.exchange.elan import NAME_IT, codes_of, is_coders
 from rupturekit.exchange.label import MACHINE, LabelError, line_of, markers_of, quoted, statements, unquoted
 from rupturekit.exchange.returned import Returned, coders_of, whole
 from rupturekit.readers.encoding import decode
-from rupturekit.readers.praat import OURS, TextGrid, Tier, parse, together, utterances
+from rupturekit.readers.praat import OURS, TextGrid, Tier, is_talk, parse, together, utterances
 from rupturekit.readers.raw import RawSession, ReadError, Source, clean
 from rupturekit.segment import RoleError, segment
 from rupturekit.transcript import Transcript
@@ -317,7 +320,7 @@ class _Turns:
 
 
 def read(path: Path, sessions: Mapping[str, Transcript], codebook: Codebook) -> list[AnnotatedTranscript]:
-    """Read the tiers ``rupturekit machine`` and ``rupturekit coder:…`` of one TextGrid.
+    """Read the tiers ``rupturekit machine`` and ``rupturekit coder:…`` of one TextGrid, and those with only codes.
 
     They need not have been written here: a coder may add a tier to a TextGrid of their own and type codes on it.
     """
@@ -325,33 +328,55 @@ def read(path: Path, sessions: Mapping[str, Transcript], codebook: Codebook) -> 
     grid = parse(source)
     head = _Head.of(grid, source)
     transcript = Returned(path, sessions, codebook).session(head.session)
+    labels = _Labels(codebook, transcript)
+    tiers = [(tier, whose) for tier in grid.tiers if (whose := _whose(tier, labels, source)) is not None]
+    if not tiers and not head.coded:
+        raise source.error("it has no tier for codes, so that nothing says that it was coded", NAME_IT)
     _check_words(grid, source, transcript, head)
     turns = _Turns(_times(transcript, grid))
     markers: list[Marker] = []
-    coders: list[str] = []
-    for tier in grid.tiers:
-        if tier.points or tier.name == _SESSION or not tier.is_ours:
-            continue
-        whose = _whose(tier, source)
-        if whose not in ("model", "coder:", *coders):
-            coders.append(whose)
-        for interval in tier.intervals:
+    for tier, whose in tiers:
+        for interval in filter(is_talk, tier.intervals):
             try:
-                under = turns.under(interval.start, interval.end) if interval.text.strip() else []
-                markers += markers_of(interval.text, codebook, transcript, whose, under)
+                markers += labels.markers(interval.text, whose, turns.under(interval.start, interval.end))
             except LabelError as error:
                 raise source.error(
                     f"session {transcript.id}, tier {tier.name!r}, the label at {interval.start:.2f} s: {error}",
-                    "Correct it in Praat; a code such as C5, or C5 2 with a clarity, is enough",
+                    "Correct it in Praat: write a code as C5, with its clarity as C5 2, and several as C5; W2",
                     interval.line,
                 ) from None
     for part in head.coded:
         if not 0 <= part.first <= part.last < len(transcript):
             raise source.error(f"session {transcript.id} has no turns {part.first} to {part.last}", _HEAD_TODO)
-    # a tier that a coder named and left empty: nothing was found
-    known = {m.source for m in markers} | {c.source for c in head.coded}
-    empty = [part for coder in coders if coder not in known for part in whole(transcript, coder)]
-    return [AnnotatedTranscript(transcript, tuple(sorted(markers, key=_order)), coded=(*head.coded, *empty))]
+    # a coder's tier says that its coder went through the session, also if nothing is on it
+    known = {"model", "coder:", *(c.source for c in head.coded)}
+    others = dict.fromkeys(whose for _, whose in tiers if whose not in known)
+    coded = (*head.coded, *(part for coder in others for part in whole(transcript, coder)))
+    return [AnnotatedTranscript(transcript, tuple(sorted(markers, key=_order)), coded=coded)]
+
+
+class _Labels:
+    """Reads the labels of one session."""
+
+    def __init__(self, codebook: Codebook, transcript: Transcript) -> None:
+        self.transcript = transcript
+        self._codebook = codebook
+        self._code = re.compile(rf"\s*{codes_of(codebook)}", re.IGNORECASE)
+        self._comma = re.compile(rf'("(?:[^"\\]|\\.)*")|,(?=\s*{codes_of(codebook)})', re.IGNORECASE)
+
+    def markers(self, label: str, source: str, turns: Sequence[int]) -> Iterator[Marker]:
+        """Yield the markers in a label over some turns; a comma before a code is as good as a semicolon."""
+        apart = self._comma.sub(lambda found: found[1] or ";", label)
+        return markers_of(apart, self._codebook, self.transcript, source, turns)
+
+    def is_code(self, label: str) -> bool:
+        """Tell whether a label is meant as a code: it begins with one, or is a marker's name as one writes it here."""
+        if self._code.match(label):
+            return True
+        try:
+            return any(True for _ in self.markers(label, "coder:", range(len(self.transcript))))
+        except LabelError:
+            return False
 
 
 def _order(m: Marker) -> tuple[object, ...]:
@@ -391,7 +416,15 @@ class _Head:
         return cls(session, talk, tuple(coded))
 
 
-def _whose(tier: Tier, source: Source) -> str:
+def _whose(tier: Tier, labels: _Labels, source: Source) -> str | None:
+    """Return the source of the codes on a tier; None if it is not for codes."""
+    if tier.name in (_SESSION, _ESTIMATED):
+        return None
+    if not tier.is_ours:
+        values = [interval.text for interval in tier.intervals if is_talk(interval)]
+        return "coder:" if is_coders(tier.name, values, labels.is_code, labels.transcript, source) else None
+    if tier.points:
+        raise source.error(f"the tier {tier.name!r} has points", "Put the codes on an interval tier, over their turns")
     match = _SOURCE.fullmatch(tier.name)
     try:
         if match is None:
