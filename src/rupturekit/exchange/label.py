@@ -1,4 +1,6 @@
-"""A marker as one line of text, for tools whose annotations are intervals with a label: ELAN and Praat.
+"""A marker as one line of text, for Praat, whose annotations are intervals with a label.
+
+ELAN's annotations are values too, but coders edit them: there the words stand in the place of offsets (`elan`).
 
 A label that is written here says everything but the coder, who is named by the tier::
 
