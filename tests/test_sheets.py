@@ -167,6 +167,14 @@ def test_codings_come_back_exactly(suffix: str, coding: rk.AnnotatedTranscript, 
     assert covered(back) == covered(coding)
 
 
+def test_a_sheet_alone_may_have_notes_of_several_lines(tmp_path: Path) -> None:
+    talk = rk.Transcript("s1", (rk.Turn(0, "C", "client", "I guess."),))
+    given = rk.Marker(0, 0, 8, "withdrawal", "minimal_response", clarity=2, source="coder:AB", note="twice\n")
+    sheets.write([rk.AnnotatedTranscript(talk, (given,))], tmp_path / "AB.csv", coder="AB")
+    (tmp_path / "AB.turns.csv").unlink()
+    assert sheets.read(tmp_path / "AB.csv", [talk])[0].markers == (given,)
+
+
 @FORMAT
 def test_a_coder_who_found_nothing_has_coded_it(tmp_path: Path, suffix: str) -> None:
     talk = session()

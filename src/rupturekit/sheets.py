@@ -911,6 +911,8 @@ def _read_csv(source: Source, fits: Callable[[set[str]], bool]) -> list[tuple[st
     for delimiter in ",;\t":
         if any(fits({_normal(cell.strip('"')) for cell in line.split(delimiter)}) for line in top):
             break
+    else:
+        return []  # another table: with the wrong delimiter its quotation marks would seem left open
     csv.field_size_limit(max(csv.field_size_limit(), len(text) + 1))
     table: list[list[str]] = []
     try:
