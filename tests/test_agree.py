@@ -889,7 +889,7 @@ def test_a_teams_own_codebook_says_which_markers_there_are() -> None:
 
 
 def test_coders_of_the_shipped_tables_can_be_compared() -> None:
-    table = Path("/work/shared/data/hlqc_train.csv")
+    table = Path(__file__).parents[2] / "shared" / "data" / "hlqc_train.csv"
     if not table.is_file():
         pytest.skip("the coded tables are not here")
     from rupturekit.coding import read_coded

@@ -26,7 +26,7 @@ from rupturekit.tables import Pseudonyms
 from rupturekit.transcript import Transcript, Turn
 
 HERE = Path(__file__).parent / "praat"
-PRIMOCK = Path("/work/shared/data/primock57")
+PRIMOCK = Path(__file__).parents[2] / "shared" / "data" / "primock57"
 BOOK = rk.load_codebook()
 
 CODINGS = {
