@@ -186,7 +186,8 @@ def test_tiers_beside_the_talk_are_left_out_and_counted(tmp_path: Path) -> None:
     two = tier("T", annotation("a2", "Two.", "ts2", "ts3"))
     notes = tier("Session_Notes", annotation("a3", "Looks away.", "ts1", "ts3"))
     ours = tier("rupturekit machine", annotation("a4", "C5", "ts1", "ts2"))
-    (session,) = read_sessions(put(tmp_path, eaf(one, two, notes, ours)))
+    typed = tier("Rupturekit coder:AB", annotation("a5", "W2", "ts1", "ts2"))
+    (session,) = read_sessions(put(tmp_path, eaf(one, two, notes, ours, typed)))
     assert [u.speaker for u in session.utterances] == ["C", "T"]
     assert session.meta == {"tiers_left_out": 1}
     # what is all that there is, is talk

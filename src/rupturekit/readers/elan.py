@@ -106,7 +106,7 @@ def talk(document: Document, source: Source) -> RawSession:
     """
     numbered = document.property(NUMBERED) == "numbered"
     if numbered:
-        ours = [t for t in document.tiers.values() if t.participant and not t.id.startswith(OWN)]
+        ours = [t for t in document.tiers.values() if t.participant and not t.id.lower().startswith(OWN)]
         tiers, left_out = [(tier, tidy(tier.participant)) for tier in ours], 0
     else:
         tiers, left_out = _talk_tiers(document)
@@ -165,7 +165,7 @@ def _talk_tiers(document: Document) -> tuple[list[tuple[Tier, str]], int]:
     """Return the tiers of talk, each with its speaker, and how many tiers of their own are no talk."""
     below: dict[str | None, list[Tier]] = {}
     for tier in document.tiers.values():
-        if not tier.id.startswith(OWN):
+        if not tier.id.lower().startswith(OWN):
             below.setdefault(tier.parent, []).append(tier)
     tops = [(tier, spoken) for tier in below.get(None, []) if (spoken := _spoken(tier, below))]
     kept = [spoken for top, spoken in tops if not _is_aside(top)] or [spoken for _, spoken in tops]
@@ -445,8 +445,8 @@ def _slot_times(document: Document) -> dict[str, float | None]:
         for slots in used.values():
             _fill(times, sorted(slots, key=order.__getitem__))
         # talk must not move when tiers for codes come in
-        codes = set().union(*(slots for id, slots in used.items() if id.startswith(OWN)))
-        talk = set().union(*(slots for id, slots in used.items() if not id.startswith(OWN)))
+        codes = set().union(*(slots for id, slots in used.items() if id.lower().startswith(OWN)))
+        talk = set().union(*(slots for id, slots in used.items() if not id.lower().startswith(OWN)))
         _fill(times, [slot for slot in times if slot in talk or slot not in codes])
         last = 0.0
         for slot, value in times.items():
