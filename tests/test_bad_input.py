@@ -16,7 +16,7 @@ from typing import Any
 import docx
 import pytest
 
-from rupturekit import batch
+from rupturekit import work
 from rupturekit.cli import main
 
 GOOD = (
@@ -250,14 +250,14 @@ def test_a_folder_that_is_called_like_a_file_is_skipped_with_a_reason(run: Run) 
 
 def test_an_error_nobody_thought_of_is_told_without_its_message(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     run.put("odd.txt", "\n\n".join(TALK))
-    segment = batch.segment
+    segment = work.segment
 
     def fail(raw: Any, **settings: Any) -> Any:
         if settings["id"] == "odd":
             raise RuntimeError(f"cannot digest {raw.utterances[0].text}")
         return segment(raw, **settings)
 
-    monkeypatch.setattr(batch, "segment", fail)
+    monkeypatch.setattr(work, "segment", fail)
     assert run.annotate() == 1
     assert re.match(r"unexpected RuntimeError in test_bad_input\.py:\d+; ", run["odd.txt"]["reason"])
     run.assert_quiet_about("orchard", "beehives")

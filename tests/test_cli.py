@@ -227,14 +227,26 @@ def test_hashes_are_new_in_every_run_unless_a_key_file_is_given(folder: Path, tm
     assert annotate(folder, "--out", tmp_path / "five", "--no-text", "--key-file", key) == 2
 
 
-def test_an_interrupted_run_leaves_no_outputs(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def outputs(out: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in out.iterdir() if path.is_file()}
+
+
+def test_an_interrupted_run_leaves_no_outputs_and_goes_on_when_it_is_started_again(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     def stop(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(batch.Writer, "write", stop)
-    with pytest.raises(KeyboardInterrupt):
-        annotate(folder, "--out", tmp_path / "out")
-    assert not (tmp_path / "out").exists()
+    with monkeypatch.context() as patched:
+        patched.setattr(batch.Writer, "write", stop)
+        assert annotate(folder, "--out", tmp_path / "out") == 130
+    assert "start the run again" in capsys.readouterr().err
+    assert outputs(tmp_path / "out") == {}
+    assert annotate(folder, "--out", tmp_path / "out") == 0
+    assert "had been done by an earlier run" in capsys.readouterr().out
+    annotate(folder, "--out", tmp_path / "whole")
+    assert outputs(tmp_path / "out") == outputs(tmp_path / "whole")
+    assert not (tmp_path / "out" / ".rupturekit").exists()
 
 
 def test_an_interrupted_run_leaves_the_earlier_outputs_as_they_were(
@@ -242,15 +254,14 @@ def test_an_interrupted_run_leaves_the_earlier_outputs_as_they_were(
 ) -> None:
     out = tmp_path / "out"
     annotate(folder, "--out", out)
-    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    before = outputs(out)
 
     def stop(*_: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(batch.Writer, "write", stop)
-    with pytest.raises(KeyboardInterrupt):
-        annotate(folder, "--out", out, "--overwrite")
-    assert {path.name: path.read_bytes() for path in out.iterdir()} == before
+    assert annotate(folder, "--out", out, "--overwrite") == 130
+    assert outputs(out) == before
 
 
 def test_check_shows_how_a_file_was_read_and_none_of_its_words(

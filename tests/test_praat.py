@@ -15,7 +15,8 @@ from praatio import textgrid
 
 import rupturekit as rk
 from rupturekit.annotation import FAMILIES, AnnotatedTranscript, Coded, Marker
-from rupturekit.batch import annotate, find
+from rupturekit.batch import annotate_folder
+from rupturekit.inputs import find
 from rupturekit.exchange import export, import_codes, label, praat
 from rupturekit.readers import ReadError, read_sessions
 from rupturekit.readers.encoding import decode
@@ -201,7 +202,7 @@ def test_a_pair_with_the_talk_of_both_in_a_file_is_refused(tmp_path: Path) -> No
 
 
 def test_a_folder_reads_a_pair_once(tmp_path: Path) -> None:
-    done = annotate([HERE], tmp_path / "out", rk.Annotator(model=None))
+    done = annotate_folder([HERE], tmp_path / "out", rk.Annotator(model=None))
     by_name = {entry.path: entry for entry in done.inputs}
     first, second = by_name["visit07_client.TextGrid"], by_name["visit07_therapist.TextGrid"]
     assert [session.session_id for session in first.sessions] == ["visit07"]
@@ -219,7 +220,7 @@ def test_without_names_the_other_file_is_not_named_either(tmp_path: Path) -> Non
     put(tmp_path, "smith_client.TextGrid", grid(("Speaker", TALK[1][1])))
     put(tmp_path, "smith_therapist.TextGrid", 'File type = "ooTextFile"\nObject class = "TextGrid"\n\n0\n')
     hide = Pseudonyms(b"k" * 32)
-    (failed, skipped) = annotate([tmp_path], tmp_path / "out", rk.Annotator(model=None), hide=hide).inputs
+    (failed, skipped) = annotate_folder([tmp_path], tmp_path / "out", rk.Annotator(model=None), hide=hide).inputs
     assert failed.outcome == "failed"
     assert "the file ends where" in failed.reason
     assert "smith" not in json.dumps([failed.reason, failed.path, skipped.reason, skipped.path])

@@ -1,93 +1,47 @@
-"""Folders and files in, one set of output files out; what went wrong with which input is written down.
+"""Folders and files in, one set of output files out: on several cores or machines, and after any interruption.
 
-Sessions are annotated one at a time and written as they come. Everything is written under temporary
-names and renamed at the end, ``run.json`` last: a folder with a ``run.json`` is a whole run. It holds no
-clock time and nothing of the machine, so equal input gives equal files, byte for byte.
+Every file is read and every session annotated by itself, by the workers of `work`. What comes back is kept in a `Store`
+in the output folder at once. When all is done, the outputs are put together from it in the order of the inputs, under
+temporary names, and renamed, ``run.json`` last: a folder with a ``run.json`` is a whole run. It holds no clock time and
+nothing of the machine, so equal input gives equal files, byte for byte, for any number of workers and after any number
+of kills.
 """
 
 from __future__ import annotations
 
-import csv
+import hashlib
+import io
+import itertools
 import json
 import os
 import platform
-import re
 import shutil
-import tempfile
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+import sqlite3
+import time
+import zlib
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, CancelledError, Future, wait
+from contextlib import closing
+from dataclasses import asdict, dataclass, replace
+from os import PathLike
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, get_args
 
-from . import __version__, exchange
-from .annotation import FAMILIES
+from . import __version__
+from .inputs import SUFFIXES, Input, Reading, find
 from .pipeline import Annotator
-from .readers import RawSession, ReadError, read_sessions
-from .readers.encoding import decode
+from .readers import RawSession
 from .readers.praat import together
-from .readers.raw import Source
-from .roles import speaker_key
-from .score import present
-from .segment import RoleError, segment
-from .tables import FILES, FORMATS, Pseudonyms, Writer
+from .store import FOLDER, OutputError, Store, key
+from .tables import OUTPUTS, Pseudonyms, Writer, check_formats
+from .work import Job, Outcome, Said, Session, SessionOutcome, Stage, Workers, annotate, read
 
-SUFFIXES = frozenset(".txt .text .docx .vtt .srt .csv .tsv .xlsx .json .jsonl .ndjson .eaf .textgrid .cha".split())
-"""Suffixes of transcripts; in a folder, files with others are skipped. A file given by name is read."""
-OUTPUTS = (
-    *(f"{stem}.{suffix}" for stem in FILES.values() for suffix in ("csv", *FORMATS)),
-    "annotations.jsonl",
-    "run.json",
-)
-
-Outcome = Literal["done", "skipped", "failed"]
+DIED = "the worker that had it died, as when memory runs out; try it alone, on a machine with more"
 
 
-class OutputError(ValueError):
-    """The output folder cannot be used; says why and what to do."""
-
-
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """How to read every input, as for `rupturekit.read_all`; None where it is to be found out.
-
-    ``clients`` gives session ids their clients, for formats that have no place for them.
-    """
-
-    roles: Mapping[str, str] | None = None
-    format: str | None = None
-    columns: Mapping[str, str] | None = None
-    encoding: str | None = None
-    clients: Mapping[str, str] | None = None
-
-    def sessions(self, path: Path) -> list[RawSession]:
-        """Read the sessions of a file."""
-        return read_sessions(path, format=self.format, columns=self.columns, encoding=self.encoding)
-
-    def roles_in(self, raw: RawSession) -> dict[str, str]:
-        """Return the given roles of those who speak in a session: one map serves many sessions."""
-        speakers = {speaker_key(utterance.speaker) for utterance in raw.utterances}
-        return {label: role for label, role in (self.roles or {}).items() if speaker_key(label) in speakers}
-
-
-@dataclass(frozen=True, slots=True)
-class Input:
-    """A file to read: where it is, how it is called in the output, and why it is skipped if it is."""
-
-    path: Path
-    name: str
-    skip: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class SessionOutcome:
-    """What became of one session, with what was found: family → number of turns."""
-
-    session_id: str
-    outcome: Outcome
-    reason: str | None = None
-    n_turns: int = 0
-    found: Mapping[str, int] = field(default_factory=dict)
+class Stopped(RuntimeError):
+    """The run was given up at its first failure, as asked for; what was done is kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,244 +51,236 @@ class InputOutcome:
     path: str
     outcome: Outcome
     reason: str | None = None
+    stage: Stage | None = None
     sessions: tuple[SessionOutcome, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What became of every input, in order, and which labels of the given roles nobody bore (from 1)."""
+    """What became of every input, in order.
+
+    Attributes
+    ----------
+    inputs : tuple of InputOutcome
+    unused_roles : tuple of int
+        Which labels of the given roles nobody bore, from 1.
+    kept : int
+        Sessions that an earlier run, which did not get to its end, had done already.
+    """
 
     inputs: tuple[InputOutcome, ...]
     unused_roles: tuple[int, ...] = ()
+    kept: int = 0
 
 
-def read_clients(path: Path) -> dict[str, str]:
-    """Read which client each session is of: a CSV with the columns ``session_id`` and ``client_id``.
+@dataclass(slots=True)
+class _Slot:
+    """The place of a session in the outputs: its id, its key in the store, and what became of it."""
 
-    Raises
-    ------
-    ReadError
-        If a column is missing, a cell is empty, or a session has two clients.
-
-    Examples
-    --------
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     file = Path(folder, "clients.csv")
-    ...     _ = file.write_text("session_id;client_id\\ns01;K1\\ns02;K1\\n")
-    ...     read_clients(file)
-    {'s01': 'K1', 's02': 'K1'}
-    """
-    source = decode(Source(path, path.read_bytes()))
-    lines = source.text.splitlines()
-    top = lines[0] if lines else ""
-    rows = csv.reader(lines, delimiter=max(",;\t", key=top.count))
-    header = [name.strip().casefold() for name in next(rows, [])]
-    if missing := [name for name in ("session_id", "client_id") if name not in header]:
-        raise source.error(f"no column {' and no '.join(missing)}", "Give both in the first row", 1)
-    clients: dict[str, str] = {}
-    for row in (row for row in rows if any(row)):
-        cells = dict(zip(header, map(str.strip, row)))
-        session, client = cells.get("session_id", ""), cells.get("client_id", "")
-        if not (session and client):
-            raise source.error("a session or a client is missing", "Fill in the row, or take it out", rows.line_num)
-        if clients.setdefault(session, client) != client:
-            raise source.error("this session has another client above", "Give each session once", rows.line_num)
-    return clients
+    id: str
+    key: bytes
+    outcome: SessionOutcome | None = None
 
 
-def find(paths: Iterable[Path], out: Path) -> list[Input]:
-    """List the files to annotate, in a stable order, each once.
+@dataclass(slots=True)
+class _File:
+    """An input on its way: known by its key, then read, then with a place for each of its sessions."""
 
-    Folders are searched with their subfolders. Files there that are no transcripts are listed with the
-    reason why they are skipped; hidden folders and the outputs of this and earlier runs are passed over.
-    TextGrids that hold one session, one for each speaker, are one input: the first of them.
-
-    Parameters
-    ----------
-    paths : iterable of Path
-        Files and folders.
-    out : Path
-        The output folder.
-
-    Raises
-    ------
-    FileNotFoundError
-        If one of the paths does not exist.
-
-    Examples
-    --------
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     for name in ("b.txt", "a.vtt", "scan.png", "README.txt"):
-    ...         _ = Path(folder, name).write_text("T: Hello.")
-    ...     [(i.name, i.skip) for i in find([Path(folder)], Path(folder, "out"))]
-    [('README.txt', 'a README'), ('a.vtt', None), ('b.txt', None),
-     ('scan.png', 'no transcript by its suffix; give the file by name to read it')]
-    """
-    paths = list(paths)
-    found: dict[Path, Input] = {}
-    for path in paths:
-        if path.is_dir():
-            for file in _walk(path, out.resolve()):
-                name = (file if len(paths) > 1 else file.relative_to(path)).as_posix()
-                found.setdefault(file.resolve(), Input(file, name, _why_not(file)))
-        elif path.exists():
-            # a file given by name is read, whatever it is called
-            found[path.resolve()] = Input(path, path.as_posix())
-        else:
-            raise FileNotFoundError(f"{path}: no such file or folder")
-    read_with: set[Path] = set()
-    for real, entry in found.items():
-        if real in read_with:
-            found[real] = replace(entry, skip="read together with the other speaker's file")
-        elif not entry.skip:
-            read_with |= {file.resolve() for file in together(entry.path).values()}
-    return list(found.values())
+    entry: Input
+    key: bytes = b""
+    ids: list[str | None] | None = None
+    raw: list[RawSession] | None = None
+    slots: list[_Slot] | None = None
+    failed: str | None = None
 
 
-def _walk(folder: Path, out: Path) -> Iterator[Path]:
-    files = []
-    for here, folders, names in os.walk(folder):
-        ours = (*OUTPUTS, *exchange.FORMATS) if _is_output(Path(here), out) else ()
-        folders[:] = [name for name in folders if not name.startswith(".") and name not in ours]
-        # a folder that is called like a transcript is worth a word
-        named = [name for name in folders if Path(name).suffix.lower() in SUFFIXES]
-        files += [Path(here, name) for name in (*names, *named) if name not in ours]
-    return iter(sorted(files, key=lambda file: file.relative_to(folder).as_posix()))
+@dataclass(frozen=True, slots=True)
+class _Task:
+    """A file to read, or sessions to annotate."""
+
+    file: _File
+    slots: tuple[_Slot, ...] = ()
+    work: tuple[tuple[Input, Session], ...] = ()
+
+    @property
+    def call(self) -> tuple[Any, ...]:
+        return (annotate, self.work) if self.work else (read, self.file.entry)
 
 
-def _is_output(folder: Path, out: Path) -> bool:
-    whole = all((folder / name).is_file() for name in ("run.json", "annotations.jsonl"))
-    return whole or folder.resolve() == out
+class _Run:
+    """The plan of a run: which file is read when, which session annotated, and what is kept."""
+
+    def __init__(
+        self,
+        job: Job,
+        files: Sequence[_File],
+        names: _Names,
+        clients: Mapping[str, str],
+        store: Store,
+        workers: Workers,
+    ) -> None:
+        self.job, self.names, self.clients, self.store, self.workers = job, names, clients, store, workers
+        self.settings = key(_settings(job))
+        self.met: set[int] = set()
+        self.kept = 0
+        # what runs on a GPU is faster for many sessions at a time
+        self.at_once = 32 if job.annotator.device else 1
+        self._running: dict[Future[Any], _Task] = {}
+        self._waiting = deque(file for file in files if not file.entry.skip)
+
+    def go(self, fail_fast: bool, bar: Any) -> None:
+        """Do all that is not done already."""
+        ahead: deque[_File] = deque()
+        todo: deque[_Task] = deque()
+        committed, room = time.monotonic(), self.workers.room
+        while self._waiting or ahead or todo or self._running:
+            while self._waiting and len(ahead) < room and len(todo) < room * self.at_once:
+                ahead.append(self._begun(self._waiting.popleft()))
+            # ids are given in the order of the inputs, whichever was read first
+            while ahead and (tasks := self._tasks(ahead[0])) is not None:
+                todo.extend(tasks)
+                n = max(len(ahead.popleft().slots or ()), 1)
+                bar.total += n - 1
+                bar.update(n - len(tasks))
+            # where sessions go several at a time, a task waits until it is full
+            while todo and len(self._running) < room and (len(todo) >= self.at_once or not (ahead or self._waiting)):
+                self._submit(_together([todo.popleft() for _ in range(min(self.at_once, len(todo)))]))
+            for task, said in self._arrived():
+                failures = self._take(task, said)
+                bar.update(len(task.slots))
+                if failures and fail_fast:
+                    raise Stopped(failures[0])
+            if time.monotonic() - committed > 1:
+                self.store.commit()
+                committed, room = time.monotonic(), self.workers.room
+
+    def _begun(self, file: _File) -> _File:
+        file.key = _content(file.entry, self.settings)
+        file.ids = self.store.ids(file.key)
+        if file.ids is None:
+            self._submit(_Task(file))
+        return file
+
+    def _tasks(self, file: _File) -> list[_Task] | None:
+        """Return what is to be done for a file whose turn it is; None while it is being read."""
+        if file.failed:
+            return []
+        if file.slots is None and file.ids is not None:
+            names = [self.names.give(file.entry, id) for id in file.ids]
+            of = [key(file.key.hex(), n, name, self.clients.get(name)) for n, name in enumerate(names)]
+            file.slots = [_Slot(name, k, self._kept(k)) for name, k in zip(names, of)]
+            if file.raw is None and any(slot.outcome is None for slot in file.slots):
+                self._submit(_Task(file))
+        if file.slots is None:
+            return None
+        missing = [n for n, slot in enumerate(file.slots) if slot.outcome is None]
+        if missing and file.raw is None:
+            return None
+        raw, file.raw = file.raw or [], None
+        slots = [(n, file.slots[n]) for n in missing]
+        return [
+            _Task(file, (slot,), ((file.entry, Session(raw[n], slot.id, self.clients.get(slot.id))),))
+            for n, slot in slots
+        ]
+
+    def _kept(self, key: bytes) -> SessionOutcome | None:
+        told = self.store.get(key)
+        if told is None:
+            return None
+        self.kept += 1
+        self.met.update(told["met"])
+        return SessionOutcome(**told["outcome"])
+
+    def _submit(self, task: _Task) -> None:
+        self._running[self.workers.submit(*task.call)] = task
+
+    def _arrived(self) -> Iterator[tuple[_Task, Any]]:
+        """Wait for results; a task whose worker died is tried once more, alone."""
+        if not self._running:
+            return
+        lost: list[_Task] = []
+        done = wait(self._running, return_when=FIRST_COMPLETED).done
+        while done:
+            for future in done:
+                task = self._running.pop(future)
+                error = future.exception()
+                if isinstance(error, BrokenExecutor):
+                    lost.append(task)
+                elif isinstance(error, CancelledError):
+                    raise OutputError("the cluster is gone; what was done is kept: start the run again to go on")
+                else:
+                    yield task, error or future.result()
+            # with its pool, all that was handed in is lost; one of these is to blame
+            done = wait(self._running).done if lost else set()
+        if lost:
+            self.workers.renew()
+        for task in lost:
+            try:
+                yield task, self.workers.alone(*task.call)
+            except BrokenExecutor as error:
+                yield task, error
+
+    def _take(self, task: _Task, said: Any) -> list[str]:
+        """Put results in their places, and return why those failed that did."""
+        died = isinstance(said, BaseException)
+        if not task.work:
+            file = task.file
+            if not died and _content(file.entry, self.settings) != file.key:
+                said = "the file changed while it was read; try again"
+            if died or isinstance(said, str):
+                file.failed, file.slots = DIED if died else said, None
+                return [file.failed]
+            file.raw, file.ids = said, [raw.id for raw in said]
+            # with --no-text the table's own ids are left nowhere
+            if self.job.hide is None:
+                self.store.put_ids(file.key, file.ids)
+            return []
+        if died and len(task.slots) > 1:
+            # one of them is to blame
+            for slot, what in zip(task.slots, task.work):
+                self._submit(_Task(task.file, (slot,), (what,)))
+            return []
+        if died:
+            said = [Said(SessionOutcome(self.job.shown(task.slots[0].id), "failed", DIED, "annotate"))]
+        for slot, one in zip(task.slots, said):
+            slot.outcome = one.outcome
+            if one.outcome.outcome == "done":
+                self.met.update(one.met)
+                told = {"outcome": asdict(one.outcome), "met": one.met, "sizes": one.sizes}
+                self.store.put(slot.key, told, one.data)
+        return [one.outcome.reason for one in said if one.outcome.reason]
 
 
-def _why_not(file: Path) -> str | None:
-    if file.name.startswith((".", "~$")):
-        return "a hidden file"
-    if file.stem.lower() == "readme":
-        return "a README"
-    if file.suffix.lower() not in SUFFIXES:
-        return "no transcript by its suffix; give the file by name to read it"
-    if file.is_dir():
-        return "a folder, in spite of its suffix"
-    return None
+def _together(tasks: Sequence[_Task]) -> _Task:
+    slots = tuple(slot for task in tasks for slot in task.slots)
+    return _Task(tasks[0].file, slots, tuple(what for task in tasks for what in task.work))
 
 
-def annotate(
-    paths: Iterable[Path],
-    out: Path,
-    annotator: Annotator,
-    *,
-    reading: Reading | None = None,
-    formats: Sequence[str] = (),
-    hide: Pseudonyms | None = None,
-    overwrite: bool = False,
-    progress: Callable[[Sequence[Input]], Iterable[Input]] = lambda inputs: inputs,
-) -> Report:
-    """Annotate files and folders into one output folder; go on when one of them fails.
-
-    A session is called by its table's id, else by its file's stem. Files that share a stem are called by
-    their path (below the folder, where one folder is all that was given); an id that is taken already is
-    put behind the path.
-
-    Parameters
-    ----------
-    paths : iterable of Path
-        Files, folders, tables with many sessions.
-    out : Path
-        The output folder; made if need be.
-    annotator : Annotator
-        Finds the markers.
-    reading : Reading, optional
-        How to read the files, where it is not to be found out.
-    formats : sequence of str
-        Output formats besides CSV.
-    hide : Pseudonyms, optional
-        Leaves words, names, ids and paths out of every output.
-    overwrite : bool
-        Whether an earlier run's outputs in ``out`` may be replaced.
-    progress : callable, optional
-        Wraps the list of inputs, as `tqdm.tqdm` does.
-
-    Returns
-    -------
-    Report
-        The same as in ``run.json``.
-
-    Raises
-    ------
-    OutputError
-        If the output folder is a file, or has outputs and ``overwrite`` is not given.
-    FileNotFoundError
-        If an input does not exist.
-    ValueError
-        If a format is unknown or lacks its package, or no transcript was found.
-
-    Examples
-    --------
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     file = Path(folder, "s1.txt")
-    ...     _ = file.write_text("T: What would help most today?\\nC: No idea, really.\\n")
-    ...     (done,) = annotate([file], Path(folder, "out"), Annotator(model=None)).inputs
-    ...     done.outcome, done.sessions[0].session_id
-    ('done', 's1')
-    """
-    reading = reading or Reading()
-    check_output(out, overwrite)
-    inputs = find(paths, out)
-    if all(entry.skip for entry in inputs):
-        known = " ".join(sorted(SUFFIXES))
-        raise ValueError(f"no transcript among the {len(inputs)} files found; suffixes known are {known}")
-    made = not out.exists()
-    out.mkdir(parents=True, exist_ok=True)
-    parts = Path(tempfile.mkdtemp(prefix=".rupturekit-", dir=out))
+def _content(entry: Input, settings: bytes) -> bytes:
+    """Return the key of a file: its name, what is in it (and in those that are read with it), and how it is read."""
+    digest = hashlib.sha256(settings + entry.name.encode("utf-8", "surrogateescape"))
     try:
-        with Writer(parts, annotator.codebook, formats) as writer:
-            run = _Run(annotator, reading, writer, _Names(inputs), hide)
-            outcomes = tuple(run.do(entry) for entry in progress(inputs))
-        labels = enumerate(reading.roles or {}, 1)
-        report = Report(outcomes, tuple(n for n, label in labels if label not in run.met))
-        content = {
-            "rupturekit": __version__,
-            "python": platform.python_version(),
-            "provenance": asdict(annotator.provenance),
-            "settings": {
-                "rules": annotator.provenance.rules_sha256 is not None,
-                # the labels of speakers and the names of columns are the input's own words
-                "roles": dict(reading.roles or {}) if hide is None else bool(reading.roles),
-                "columns": dict(reading.columns or {}) if hide is None else bool(reading.columns),
-                "input_format": reading.format,
-                "encoding": reading.encoding,
-                "clients": bool(reading.clients),
-                "formats": ["csv", "jsonl", *formats],
-                "no_text": hide is not None,
-            },
-            "counts": {which: sum(o.outcome == which for o in outcomes) for which in get_args(Outcome)},
-            **asdict(report),
-        }
-        text = json.dumps(content, ensure_ascii=False, indent=1) + "\n"
-        (parts / "run.json").write_bytes(text.encode("utf-8", "backslashreplace"))
-        # run.json goes first and comes last: a folder without it is no whole run
-        for name in ("run.json", *OUTPUTS):
-            (out / name).unlink(missing_ok=True)
-        for name in (*writer.names, "run.json"):
-            (parts / name).replace(out / name)
-    finally:
-        shutil.rmtree(parts, ignore_errors=True)
-        if made and not any(out.iterdir()):
-            out.rmdir()
-    return report
+        for path in (entry.path, *together(entry.path).values()):
+            digest.update(f"\0{path.name}\0".encode("utf-8", "surrogateescape"))
+            with path.open("rb") as file:
+                while block := file.read(1 << 20):
+                    digest.update(block)
+    except OSError:
+        return b""  # whoever reads it will say why
+    return digest.digest()
 
 
-def check_output(out: Path, overwrite: bool) -> None:
-    """Raise `OutputError` if the outputs cannot or must not be written to this folder."""
-    if out.exists() and not out.is_dir():
-        raise OutputError(f"{out} is a file; give a folder with --out")
-    earlier = [name for name in OUTPUTS if (out / name).exists()]
-    if earlier and not overwrite:
-        raise OutputError(
-            f"{out} has outputs of an earlier run ({', '.join(earlier)}); give another folder, or "
-            "--overwrite to replace them"
-        )
+def _settings(job: Job) -> dict[str, Any]:
+    """Return all, besides the input, that the outputs depend on."""
+    return {
+        "provenance": asdict(job.annotator.provenance),
+        "roles": dict(job.reading.roles or {}),
+        "columns": dict(job.reading.columns or {}),
+        "input_format": job.reading.format,
+        "encoding": job.reading.encoding,
+        "formats": job.formats,
+        "hidden": job.hide.hash("") if job.hide else None,
+    }
 
 
 class _Names:
@@ -346,95 +292,221 @@ class _Names:
 
     def give(self, entry: Input, id: str | None) -> str:
         path = entry.name if id is None else f"{entry.name}:{id}"
-        choices = [path, *(f"{path}#{number}" for number in range(2, len(self._taken) + 3))]
-        if id is not None:
-            choices.insert(0, id)
-        elif self._stems[entry.path.stem] == 1:
-            choices.insert(0, entry.path.stem)
+        first = [id] if id is not None else [entry.path.stem] if self._stems[entry.path.stem] == 1 else []
+        choices = itertools.chain(first, [path], (f"{path}#{number}" for number in itertools.count(2)))
         name = next(choice for choice in choices if choice not in self._taken)
         self._taken.add(name)
         return name
 
 
-@dataclass(frozen=True, slots=True)
-class _Run:
-    annotator: Annotator
-    reading: Reading
-    writer: Writer
-    names: _Names
-    hide: Pseudonyms | None
-    met: set[str] = field(default_factory=set)
+def annotate_folder(
+    paths: str | PathLike[str] | Iterable[str | PathLike[str]],
+    out: str | PathLike[str],
+    annotator: Annotator | None = None,
+    *,
+    reading: Reading | None = None,
+    formats: Sequence[str] = (),
+    hide: Pseudonyms | None = None,
+    overwrite: bool = False,
+    workers: int | None = 0,
+    client: Any = None,
+    shard: tuple[int, int] | None = None,
+    fail_fast: bool = False,
+    progress: bool = False,
+) -> Report:
+    """Annotate files and folders into one output folder; go on when one of them fails.
 
-    def do(self, entry: Input) -> InputOutcome:
-        """Annotate one file; whatever happens is in the outcome."""
-        name = self._shown(entry.name)
-        if entry.skip:
-            return InputOutcome(name, "skipped", entry.skip)
-        try:
-            raw_sessions = self.reading.sessions(entry.path)
-        except Exception as error:
-            return InputOutcome(name, "failed", self._why(error, entry))
-        sessions = tuple(self._session(entry, raw) for raw in raw_sessions)
-        failed = [session for session in sessions if session.outcome == "failed"]
-        if not failed:
-            return InputOutcome(name, "done", None, sessions)
-        several = f"{len(failed)} of {len(sessions)} sessions failed; the first: "
-        why = (several if len(sessions) > 1 else "") + str(failed[0].reason)
-        return InputOutcome(name, "failed", why, sessions)
+    A run that was interrupted at any moment goes on where it was when it is started again: what it has done is kept
+    in the output folder, under ``.rupturekit``, until all is done. The outputs are the same, byte for byte.
 
-    def _session(self, entry: Input, raw: RawSession) -> SessionOutcome:
-        id = self.names.give(entry, raw.id)
-        try:
-            roles = self.reading.roles_in(raw)
-            self.met.update(roles)
-            transcript = segment(raw, id=id, roles=roles, path=entry.name)
-            if client := (self.reading.clients or {}).get(id):
-                transcript = replace(transcript, meta={**transcript.meta, "client_id": client})
-            annotated = self.annotator(transcript)
-            self.writer.write(self.hide(annotated) if self.hide else annotated)
-        except Exception as error:
-            also = {id, raw.id, *(u.speaker for u in raw.utterances)}
-            return SessionOutcome(self._shown(id), "failed", self._why(error, entry, also))
-        turns = present(annotated.markers)
-        found: dict[str, int] = {family: len(turns[family]) for family in FAMILIES}
-        return SessionOutcome(self._shown(id), "done", None, len(transcript), found)
+    A session is called by its table's id, else by its file's stem. Files that share a stem are called by
+    their path (below the folder, where one folder is all that was given); an id that is taken already is
+    put behind the path.
 
-    def _shown(self, text: str) -> str:
-        return self.hide.hash(text) if self.hide else text
+    Parameters
+    ----------
+    paths : path-like, or iterable of them
+        Files, folders, tables with many sessions.
+    out : path-like
+        The output folder; made if need be.
+    annotator : Annotator, optional
+        Finds the markers; `Annotator()` if not given.
+    reading : Reading, optional
+        How to read the files, where it is not to be found out.
+    formats : sequence of str
+        Output formats besides CSV: ``parquet``.
+    hide : Pseudonyms, optional
+        Leaves words, names, ids and paths out of every output.
+    overwrite : bool
+        Whether an earlier run's outputs in ``out`` may be replaced.
+    workers : int, optional
+        Processes of this machine that share the work, each on one core; 0 for this process alone; None for as many as
+        there are cores, where there is enough to do. A script that asks for workers keeps what it runs under
+        ``if __name__ == "__main__":``, as `multiprocessing` wants it.
+    client : dask.distributed.Client, optional
+        A Dask cluster that does the work instead. Its workers see the files under the same paths.
+    shard : (int, int), optional
+        Do only the first, second … (from 1) of so many parts of the files, and write no outputs yet: a run over the
+        same files without ``shard`` takes in what the parts have done, does the rest, and writes them.
+    fail_fast : bool
+        Stop at the first session that fails.
+    progress : bool
+        Show a bar with the rate and the time left, if the standard error is a terminal.
 
-    def _why(self, error: Exception, entry: Input, also: Iterable[str | None] = ()) -> str:
-        path = entry.path
-        # which file it is stands beside the reason already
-        text = reason(error).removeprefix(str(path)).lstrip(":, ")
-        if self.hide is None:
-            return text
-        files = [path, *together(path).values()]
-        names = {entry.name, *also, *(name for f in files for name in (str(f), f.as_posix(), f.name, f.stem))}
-        # in one pass and the longest first, so that no part of a name is left standing
-        pattern = "|".join(re.escape(str(n)) for n in sorted(names - {None, ""}, key=lambda n: -len(str(n))))
-        return re.sub(rf"(?<!\w)(?:{pattern})(?!\w)", lambda m: self._shown(m[0]), text)
+    Returns
+    -------
+    Report
+        The same as in ``run.json``; of a shard, what became of its files.
 
-
-def reason(error: Exception) -> str:
-    """Say what went wrong without quoting any of the input.
-
-    The readers' and the segmenter's own messages are made for this; of any other error only its kind and
-    place are told, because its message may hold words of the session.
+    Raises
+    ------
+    OutputError
+        If the output folder is a file, or has outputs and ``overwrite`` is not given, or another run writes there.
+    Stopped
+        With ``fail_fast``, at a failure; what was done is kept.
+    FileNotFoundError
+        If an input does not exist.
+    ValueError
+        If a format is unknown or lacks its package, or no transcript was found.
 
     Examples
     --------
-    >>> try:
-    ...     int("what the client said")
-    ... except ValueError as error:
-    ...     "client" in reason(error)
-    False
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     file = Path(folder, "s1.txt")
+    ...     _ = file.write_text("T: What would help most today?\\nC: No idea, really.\\n")
+    ...     (done,) = annotate_folder(file, Path(folder, "out"), Annotator(model=None)).inputs
+    ...     done.outcome, done.sessions[0].session_id
+    ('done', 's1')
     """
-    if isinstance(error, (ReadError, RoleError)):
-        return str(error)
-    if isinstance(error, OSError) and error.strerror:
-        return f"{error.strerror} ({type(error).__name__})"
-    frame = error.__traceback__
-    while frame is not None and frame.tb_next is not None:
-        frame = frame.tb_next
-    place = f" in {Path(frame.tb_frame.f_code.co_filename).name}:{frame.tb_lineno}" if frame else ""
-    return f"unexpected {type(error).__name__}{place}; please report it, without the transcript"
+    given = [paths] if isinstance(paths, (str, PathLike)) else list(paths)
+    out, annotator, reading = Path(out), annotator or Annotator(), reading or Reading()
+    if shard and not 1 <= shard[0] <= shard[1]:
+        raise ValueError(f"shard {shard[0]}/{shard[1]}: give the part's number, from 1, and how many there are")
+    check_output(out, overwrite)
+    check_formats(formats)
+    inputs = find(map(Path, given), out)
+    if all(entry.skip for entry in inputs):
+        known = " ".join(sorted(SUFFIXES))
+        raise ValueError(f"no transcript among the {len(inputs)} files found; suffixes known are {known}")
+    if workers is None:
+        workers = _worth([entry for entry in inputs if not entry.skip])
+    job = Job(annotator, replace(reading, clients=None), tuple(formats), hide)
+    part = slice(shard[0] - 1, None, shard[1]) if shard else slice(None)
+    files = [_File(entry) for entry in inputs[part]]
+    made = not out.exists()
+    try:
+        with closing(Store(out, shard)) as store, closing(Workers(job, workers, client)) as staff:
+            run = _Run(job, files, _Names(inputs), reading.clients or {}, store, staff)
+            with _bar(len(files), progress) as bar:
+                bar.update(sum(file.entry.skip is not None for file in files))
+                run.go(fail_fast, bar)
+            unused = tuple(n for n in range(1, len(reading.roles or {}) + 1) if n not in run.met)
+            report = Report(tuple(_outcome(file, job) for file in files), () if shard else unused, run.kept)
+            if not shard:
+                _write(out, store, job, files, report, bool(reading.clients))
+    except sqlite3.Error as error:
+        raise OutputError(f"{out}: {error}. What was done is kept: start the run again to go on") from None
+    finally:
+        if made and out.exists() and not any(out.iterdir()):
+            out.rmdir()
+    return report
+
+
+WORTH_WORKERS = 300_000
+"""Bytes of transcripts that take about as long as starting a worker."""
+
+
+def _worth(inputs: Iterable[Input]) -> int:
+    """Return how many processes are worth starting."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    size = sum(entry.path.stat().st_size for entry in inputs if entry.path.is_file())
+    return cores if cores > 1 and size > WORTH_WORKERS else 0
+
+
+def check_output(out: Path, overwrite: bool) -> None:
+    """Raise `OutputError` if the outputs cannot or must not be written to this folder."""
+    if out.exists() and not out.is_dir():
+        raise OutputError(f"{out} is a file; give a folder with --out")
+    earlier = [name for name in OUTPUTS if (out / name).exists()]
+    # without a run.json they are a part of what the run that goes on now had begun to write
+    unfinished = (out / FOLDER).is_dir() and "run.json" not in earlier
+    if earlier and not overwrite and not unfinished:
+        raise OutputError(
+            f"{out} has outputs of an earlier run ({', '.join(earlier)}); give another folder, or "
+            "--overwrite to replace them"
+        )
+
+
+def _bar(total: int, shown: bool) -> Any:
+    from tqdm import tqdm
+
+    # disable=None shows the bar on a terminal only
+    return tqdm(total=total, unit="session", disable=None if shown else True, smoothing=0.05)
+
+
+def _outcome(file: _File, job: Job) -> InputOutcome:
+    name = job.shown(file.entry.name)
+    if file.entry.skip:
+        return InputOutcome(name, "skipped", file.entry.skip)
+    if file.failed:
+        return InputOutcome(name, "failed", file.failed, "read")
+    sessions = tuple(slot.outcome for slot in file.slots or () if slot.outcome)
+    failed = [session for session in sessions if session.outcome == "failed"]
+    if not failed:
+        return InputOutcome(name, "done", None, None, sessions)
+    several = f"{len(failed)} of {len(sessions)} sessions failed; the first: "
+    why = (several if len(sessions) > 1 else "") + str(failed[0].reason)
+    return InputOutcome(name, "failed", why, failed[0].stage, sessions)
+
+
+def _write(out: Path, store: Store, job: Job, files: Sequence[_File], report: Report, clients: bool) -> None:
+    """Put the outputs together from the store, in the order of the inputs, and remove the store."""
+    store.commit()
+    parts = out / FOLDER / "outputs"
+    shutil.rmtree(parts, ignore_errors=True)
+    parts.mkdir()
+    with Writer(parts, job.annotator.codebook, job.formats) as writer:
+        for slot in (slot for file in files for slot in file.slots or ()):
+            if told := store.get(slot.key):
+                data = io.BytesIO(zlib.decompress(store.data(slot.key)))
+                writer.write([data.read(size) for size in told["sizes"]])
+    head = {
+        "rupturekit": __version__,
+        "python": platform.python_version(),
+        "provenance": asdict(job.annotator.provenance),
+        "settings": {
+            "rules": job.annotator.provenance.rules_sha256 is not None,
+            # the labels of speakers and the names of columns are the input's own words
+            "roles": dict(job.reading.roles or {}) if job.hide is None else bool(job.reading.roles),
+            "columns": dict(job.reading.columns or {}) if job.hide is None else bool(job.reading.columns),
+            "input_format": job.reading.format,
+            "encoding": job.reading.encoding,
+            "clients": clients,
+            "formats": ["csv", "jsonl", *job.formats],
+            "no_text": job.hide is not None,
+        },
+        "counts": {which: sum(o.outcome == which for o in report.inputs) for which in get_args(Outcome)},
+        "unused_roles": report.unused_roles,
+    }
+    with (parts / "run.json").open("w", encoding="utf-8", errors="backslashreplace", newline="\n") as file:
+        file.write(json.dumps(head, ensure_ascii=False, indent=1).removesuffix("\n}"))
+        # an input on each line, and one at a time: there may be a million
+        for number, outcome in enumerate(report.inputs):
+            file.write(
+                (",\n" if number else ',\n "inputs": [\n') + "  " + json.dumps(asdict(outcome), ensure_ascii=False)
+            )
+        file.write("\n ]\n}\n")
+    # run.json goes first and comes last: a folder without it is no whole run
+    for name in ("run.json", *OUTPUTS):
+        _remove(out / name)
+    for name in (*writer.names, "run.json"):
+        (parts / name).replace(out / name)
+    store.clear()
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

@@ -26,7 +26,8 @@ from .transcript import ROLES
 
 if TYPE_CHECKING:
     from .annotation import AnnotatedTranscript
-    from .batch import InputOutcome, Reading
+    from .batch import InputOutcome
+    from .inputs import Reading
 
 SHOWN = 40
 """Sessions that the table on the screen shows; all of them are in sessions.csv."""
@@ -128,7 +129,7 @@ def _formats(text: str) -> list[str]:
 
 
 def _reading(args: argparse.Namespace) -> Reading:
-    from .batch import Reading, read_clients
+    from .inputs import Reading, read_clients
 
     clients = getattr(args, "clients", None)
     return Reading(
@@ -174,14 +175,44 @@ def _add_annotate(commands: Any) -> None:
         metavar="FILE",
         help="CSV of session_id and client_id, where transcripts do not say whose they are; intervals go by client",
     )
+    group = parser.add_argument_group("large archives")
+    where = group.add_mutually_exclusive_group()
+    where.add_argument(
+        "--workers",
+        type=_count,
+        metavar="N",
+        help="processes that share the work; as many as there are cores, where there is enough to do, if not given",
+    )
+    where.add_argument(
+        "--scheduler", metavar="ADDRESS", help="a Dask cluster that does the work, such as tcp://10.0.0.1:8786"
+    )
+    group.add_argument(
+        "--shard",
+        type=_shard,
+        metavar="I/N",
+        help="do part I of N and write no outputs yet; the same command without --shard then takes in all parts",
+    )
+    group.add_argument("--fail-fast", action="store_true", help="stop at the first session that fails")
+    group.add_argument("--device", metavar="NAME", help="where torch runs the model: cuda, cuda:1, …")
     _add_reading(parser)
     parser.set_defaults(run=_annotate)
 
 
-def _annotate(args: argparse.Namespace) -> int:
-    from tqdm import tqdm
+def _count(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError("give a number; 0 is this process alone")
+    return int(text)
 
-    from .batch import annotate, check_output
+
+def _shard(text: str) -> tuple[int, int]:
+    number, slash, n = text.partition("/")
+    if not (slash and number.isdecimal() and n.isdecimal() and 1 <= int(number) <= int(n)):
+        raise argparse.ArgumentTypeError("give I/N, such as 3/32: the part's number, from 1, and how many there are")
+    return int(number), int(n)
+
+
+def _annotate(args: argparse.Namespace) -> int:
+    from .batch import Stopped, annotate_folder, check_output
     from .pipeline import SHIPPED, Annotator
     from .tables import Pseudonyms
 
@@ -202,9 +233,11 @@ def _annotate(args: argparse.Namespace) -> int:
             if not key.strip():
                 return _complain("the key file is empty; write a long random secret into it", 2)
             hide = Pseudonyms(key)
-        annotator = Annotator(None if args.no_model else args.model or SHIPPED)
+        if args.device and args.no_model:
+            return _complain("--device is for the model, and --no-model leaves it out", 2)
+        annotator = Annotator(None if args.no_model else args.model or SHIPPED, device=args.device)
         reading = _reading(args)
-        report = annotate(
+        report = annotate_folder(
             args.inputs,
             args.out,
             annotator,
@@ -212,13 +245,24 @@ def _annotate(args: argparse.Namespace) -> int:
             formats=[name for name in args.format if name not in for_coders],
             hide=hide,
             overwrite=args.overwrite,
-            # disable=None shows the bar on a terminal only
-            progress=lambda inputs: tqdm(inputs, unit="file", disable=None),
+            workers=args.workers,
+            client=_cluster(args.scheduler) if args.scheduler else None,
+            shard=args.shard,
+            fail_fast=args.fail_fast,
+            progress=True,
         )
-        if for_coders:
+        if for_coders and not args.shard:
             _for_coders(args, for_coders)
+    except Stopped as error:
+        return _complain(f"stopped at a failure: {error}", 1)
+    except KeyboardInterrupt:
+        return _complain("interrupted. What was done is kept: start the run again to go on", 130)
     except (ValueError, OSError) as error:
         return _complain(str(error), 2)
+    if report.kept:
+        print(f"{report.kept} sessions had been done by an earlier run that did not get to its end.")
+    if args.shard:
+        return _print_shard(report.inputs, args.shard)
     _print_found(report.inputs, args.out)
     met = {session.session_id for outcome in report.inputs for session in outcome.sessions}
     if lost := sum((hide.hash(id) if hide else id) not in met for id in reading.clients or ()):
@@ -228,9 +272,17 @@ def _annotate(args: argparse.Namespace) -> int:
     return int(any(outcome.outcome == "failed" for outcome in report.inputs))
 
 
+def _cluster(address: str) -> Any:
+    try:
+        from dask.distributed import Client
+    except ImportError:
+        raise ValueError('--scheduler needs Dask: pip install "rupturekit[dask]"') from None
+    return Client(address)
+
+
 def _for_coders(args: argparse.Namespace, formats: Sequence[str]) -> None:
-    from .batch import find
     from .exchange import export
+    from .inputs import find
     from .tables import load
 
     found = load(args.out)
@@ -250,12 +302,25 @@ def _print_found(outcomes: Sequence[InputOutcome], out: Path) -> None:
     table.append([f"{len(done)} in all", sum(s.n_turns for s in done), *total])
     print("Turns on which each was found:")
     _print_table(header, table)
-    for number, outcome in enumerate(outcomes, 1):
-        if outcome.outcome == "failed":
-            _complain(f"failed: input {number} of {len(outcomes)}, {outcome.path}: {outcome.reason}", 1)
+    _print_failed(outcomes)
     if skipped := sum(outcome.outcome == "skipped" for outcome in outcomes):
         print(f"{skipped} files skipped; run.json says why.")
     print(f"Outputs are in {_plain(str(out))}: turns.csv, markers.csv, sessions.csv, …")
+
+
+def _print_shard(outcomes: Sequence[InputOutcome], shard: tuple[int, int]) -> int:
+    failed = _print_failed(outcomes)
+    done = sum(s.outcome == "done" for outcome in outcomes for s in outcome.sessions)
+    print(f"Part {shard[0]} of {shard[1]}: {done} sessions are done.")
+    print("When all parts are, the same command without --shard puts them together.")
+    return int(failed)
+
+
+def _print_failed(outcomes: Sequence[InputOutcome]) -> bool:
+    failed = [(n, outcome) for n, outcome in enumerate(outcomes, 1) if outcome.outcome == "failed"]
+    for number, outcome in failed:
+        _complain(f"failed: input {number} of {len(outcomes)}, {outcome.path}: {outcome.reason}", 1)
+    return bool(failed)
 
 
 def _add_check(commands: Any) -> None:
@@ -270,7 +335,7 @@ def _add_check(commands: Any) -> None:
 
 
 def _check(args: argparse.Namespace) -> int:
-    from .batch import reason
+    from .inputs import reason
     from .segment import segment, session_flags
 
     reading = _reading(args)
@@ -585,10 +650,10 @@ def _add_import(commands: Any) -> None:
 
 
 def _import(args: argparse.Namespace) -> int:
-    from .batch import reason
     from .codebook import load_codebook
     from .coding import merged
     from .exchange import import_codes
+    from .inputs import reason
     from .sheets import csv_bytes, read, read_ratings
 
     rated = args.out.with_suffix(".ratings.csv")

@@ -136,6 +136,11 @@ class Annotator:
         Family or marker → probability from which it counts as present; in place of the model's own.
     codebook : str
         Name or file of the codebook, as for `load_codebook`.
+    device : str, optional
+        Where torch runs the model, such as ``"cuda"``; on the processor, without torch, when not given. Needs the
+        train extra and a model folder with ``model.safetensors``.
+
+    An annotator can be pickled: what loads it makes it again from its model folder, and refuses another version.
 
     Raises
     ------
@@ -162,11 +167,20 @@ class Annotator:
         rules: bool = True,
         thresholds: Mapping[str, float] | None = None,
         codebook: str = "3rs-2015",
+        device: str | None = None,
     ) -> None:
+        self._made_of = {
+            "model": model if not isinstance(model, (str, PathLike)) or model == SHIPPED else Path(model).absolute(),
+            "rules": rules,
+            "thresholds": thresholds,
+            "codebook": codebook,
+            "device": device,
+        }
         if model is None and not rules:
             raise ValueError("neither a model nor rules: nothing would be found; leave one of them on")
         self.codebook = load_codebook(codebook)
-        self.model = _load_model(model)
+        self.device = device
+        self.model = _load_model(model, device)
         chosen = {**(self.model.thresholds if self.model else {}), **(thresholds or {})}
         for name, value in chosen.items():
             if name not in FAMILIES and name not in self.codebook:
@@ -191,10 +205,15 @@ class Annotator:
             thresholds=self.thresholds,
         )
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _again, (self._made_of, self.provenance)
+
     def __call__(self, transcript: Transcript) -> AnnotatedTranscript:
         """Annotate one transcript."""
+        return self._annotated(transcript, self.model(transcript) if self.model else None)
+
+    def _annotated(self, transcript: Transcript, output: Any) -> AnnotatedTranscript:
         found = self._scan(transcript) if self._scan else ()
-        output = self.model(transcript) if self.model else None
         markers, scores = self._decide(transcript, answering(found), output)
         # a rupture that the model alone found may be what a therapist's rule answers to
         ruptures = score.present(markers)["rupture"] - {m.turn for m in found if (m.score or 0) > 0}
@@ -229,7 +248,14 @@ class Annotator:
         return tuple(Coded(source, family, 0, last) for source in sources for family in FAMILIES)
 
 
-def _load_model(model: str | PathLike[str] | Model | None) -> Model | None:
+def _again(made_of: dict[str, Any], provenance: Provenance) -> Annotator:
+    annotator = Annotator(**made_of)
+    if annotator.provenance != provenance:
+        raise RuntimeError("this worker has another version of rupturekit, its rules or its model than the run")
+    return annotator
+
+
+def _load_model(model: str | PathLike[str] | Model | None, device: str | None) -> Model | None:
     if not isinstance(model, (str, PathLike)):
         return model
     from .classifier import Classifier

@@ -26,6 +26,12 @@ Level = Literal["turn", "marker", "session"]
 Value: TypeAlias = "str | int | float | None"
 FILES: Mapping[Level, str] = {"turn": "turns", "marker": "markers", "session": "sessions"}
 """The stem of each table's file."""
+OUTPUTS = (
+    *(f"{stem}.{suffix}" for stem in FILES.values() for suffix in ("csv", "parquet")),
+    "annotations.jsonl",
+    "run.json",
+)
+"""Everything that a run may write."""
 
 
 def columns(level: Level, codebook: Codebook | None = None) -> dict[str, type]:
@@ -221,10 +227,37 @@ def _cell(value: Value, name: str) -> str:
     return '"' + text.replace('"', '""') + '"' if re.search('[",\r\n]', text) else text
 
 
+def render(annotated: AnnotatedTranscript, codebook: Codebook, formats: Sequence[str] = ()) -> dict[str, bytes]:
+    """Return what a session adds to each output file, in the order that `Writer.write` takes.
+
+    Parquet's part is an Arrow stream.
+
+    Examples
+    --------
+    >>> parts = render(AnnotatedTranscript(Transcript("s1", ())), load_codebook())
+    >>> list(parts), parts["sessions.csv"][:6]
+    (['turns.csv', 'markers.csv', 'sessions.csv', 'annotations.jsonl'], b's1,,,0')
+    """
+    parts = {}
+    for level, stem in FILES.items():
+        wanted = columns(level, codebook)
+        table = list(rows(annotated, level, codebook))
+        lines = (csv_line((row[name] for name in wanted), wanted) for row in table)
+        parts[f"{stem}.csv"] = "".join(lines).encode()
+        if "parquet" in formats:
+            parts[f"{stem}.parquet"] = _stream(table, _schema(wanted))
+    parts["annotations.jsonl"] = (annotated.to_json() + "\n").encode()
+    return {name: parts[name] for name in output_names(formats)}
+
+
+def output_names(formats: Sequence[str] = ()) -> list[str]:
+    """Return the names of the tables that a run writes."""
+    suffixes = ["csv", *formats]
+    return [f"{stem}.{suffix}" for suffix in suffixes for stem in FILES.values()] + ["annotations.jsonl"]
+
+
 class Writer:
     """Writes sessions, one at a time, to the tables and to ``annotations.jsonl`` of an open folder.
-
-    A session is rendered whole before any of it is written: one that cannot be written leaves no trace.
 
     Parameters
     ----------
@@ -233,58 +266,39 @@ class Writer:
     codebook : Codebook
         Whose markers are counted in the session table.
     formats : sequence of str
-        Besides CSV: ``parquet``.
-
-    Raises
-    ------
-    ValueError
-        If a format is unknown, or needs a package that is not installed.
+        Besides CSV: ``parquet``, which makes a folder of parts for each table.
 
     Examples
     --------
     >>> import tempfile
-    >>> with tempfile.TemporaryDirectory() as folder, Writer(Path(folder), load_codebook()) as writer:
-    ...     writer.write(AnnotatedTranscript(Transcript("s1", ())))
+    >>> book = load_codebook()
+    >>> with tempfile.TemporaryDirectory() as folder, Writer(Path(folder), book) as writer:
+    ...     writer.write(render(AnnotatedTranscript(Transcript("s1", ())), book).values())
     ...     sorted(writer.names)
     ['annotations.jsonl', 'markers.csv', 'sessions.csv', 'turns.csv']
     """
 
     def __init__(self, folder: Path, codebook: Codebook, formats: Sequence[str] = ()) -> None:
-        for name in formats:
-            if name not in FORMATS:
-                raise ValueError(f"format {name!r}: give one of {', '.join(FORMATS)}")
-        self._codebook = codebook
-        self._columns = {level: columns(level, codebook) for level in FILES}
-        self._parquet = _parquet(folder, self._columns) if "parquet" in formats else {}
-        self.names = [f"{stem}.csv" for stem in FILES.values()] + ["annotations.jsonl"]
-        self._files = {name: (folder / name).open("wb") for name in self.names}
-        self.names += [f"{FILES[level]}.parquet" for level in self._parquet]
-        for level, wanted in self._columns.items():
-            self._files[f"{FILES[level]}.csv"].write(csv_line(wanted, wanted).encode())
+        check_formats(formats)
+        self.names = output_names(formats)
+        self._files: dict[str, Any] = {}
+        for level, stem in FILES.items():
+            wanted = columns(level, codebook)
+            self._files[f"{stem}.csv"] = (folder / f"{stem}.csv").open("wb")
+            self._files[f"{stem}.csv"].write(csv_line(wanted, wanted).encode())
+            if "parquet" in formats:
+                self._files[f"{stem}.parquet"] = _Parquet(folder / f"{stem}.parquet", _schema(wanted))
+        self._files["annotations.jsonl"] = (folder / "annotations.jsonl").open("wb")
 
-    def write(self, annotated: AnnotatedTranscript) -> None:
-        """Write one session."""
-        table = {level: list(rows(annotated, level, self._codebook)) for level in FILES}
-        rendered = {
-            f"{FILES[level]}.csv": "".join(
-                csv_line((row[name] for name in self._columns[level]), self._columns[level]) for row in table[level]
-            ).encode()
-            for level in FILES
-        }
-        rendered["annotations.jsonl"] = (annotated.to_json() + "\n").encode()
-        for name, data in rendered.items():
-            self._files[name].write(data)
-        for level, (writer, schema) in self._parquet.items():
-            import pyarrow
-
-            writer.write_table(pyarrow.Table.from_pylist(table[level], schema=schema))
+    def write(self, parts: Iterable[bytes]) -> None:
+        """Write one session, as `render` made it."""
+        for name, part in zip(self.names, parts, strict=True):
+            self._files[name].write(part)
 
     def close(self) -> None:
         """Close the files."""
         for file in self._files.values():
             file.close()
-        for writer, _ in self._parquet.values():
-            writer.close()
 
     def __enter__(self) -> Writer:
         return self
@@ -294,21 +308,77 @@ class Writer:
 
 
 FORMATS = ("parquet",)
+ROWS_TOGETHER = 30_000
+"""Rows of a Parquet row group, at least: small enough to hold, large enough to be read fast."""
+ROWS_OF_A_PART = 1_000_000
+"""Rows of a Parquet part, at least; a session is never split."""
 
 
-def _parquet(folder: Path, tables: Mapping[Level, Mapping[str, type]]) -> dict[Level, Any]:
-    try:
+def check_formats(formats: Iterable[str]) -> None:
+    """Raise ValueError if an output format is unknown, or needs a package that is not installed."""
+    for name in formats:
+        if name not in FORMATS:
+            raise ValueError(f"format {name!r}: give one of {', '.join(FORMATS)}")
+        try:
+            import pyarrow.parquet  # noqa: F401
+        except ImportError:
+            raise ValueError("parquet needs the package pyarrow: python -m pip install pyarrow") from None
+
+
+class _Parquet:
+    """A folder of Parquet files, ``part-00000.parquet`` and so on."""
+
+    def __init__(self, folder: Path, schema: Any) -> None:
+        folder.mkdir()
+        self._folder, self._schema = folder, schema
+        self._held: list[Any] = []
+        self._writer: Any = None
+        self._n_parts = self._n_rows = 0
+
+    def write(self, stream: bytes) -> None:
+        import pyarrow
+
+        self._held.append(pyarrow.ipc.open_stream(stream).read_all())
+        if sum(map(len, self._held)) >= ROWS_TOGETHER:
+            self._flush()
+        if self._n_rows >= ROWS_OF_A_PART:
+            self._writer.close()
+            self._writer, self._n_rows = None, 0
+
+    def _flush(self) -> None:
         import pyarrow
         import pyarrow.parquet
-    except ImportError:
-        raise ValueError("parquet needs the package pyarrow: python -m pip install pyarrow") from None
+
+        table = pyarrow.concat_tables([self._schema.empty_table(), *self._held])
+        if self._writer is None:
+            file = self._folder / f"part-{self._n_parts:05}.parquet"
+            self._writer = pyarrow.parquet.ParquetWriter(file, self._schema)
+            self._n_parts += 1
+        self._writer.write_table(table)
+        self._held, self._n_rows = [], self._n_rows + len(table)
+
+    def close(self) -> None:
+        # a table without rows is a file without rows, so that its columns are known
+        if self._held or not self._n_parts:
+            self._flush()
+        if self._writer is not None:
+            self._writer.close()
+
+
+def _schema(wanted: Mapping[str, type]) -> Any:
+    import pyarrow
+
     types = {str: pyarrow.string(), int: pyarrow.int64(), float: pyarrow.float64()}
-    writers: dict[Level, Any] = {}
-    for level, wanted in tables.items():
-        schema = pyarrow.schema([(name, types[kind]) for name, kind in wanted.items()])
-        file = folder / f"{FILES[level]}.parquet"
-        writers[level] = pyarrow.parquet.ParquetWriter(file, schema), schema
-    return writers
+    return pyarrow.schema([(name, types[kind]) for name, kind in wanted.items()])
+
+
+def _stream(table: list[dict[str, Value]], schema: Any) -> bytes:
+    import pyarrow
+
+    sink = pyarrow.BufferOutputStream()
+    with pyarrow.ipc.new_stream(sink, schema) as writer:
+        writer.write_table(pyarrow.Table.from_pylist(table, schema=schema))
+    return sink.getvalue().to_pybytes()
 
 
 def load(path: str | PathLike[str]) -> list[AnnotatedTranscript]:
@@ -332,7 +402,7 @@ def load(path: str | PathLike[str]) -> list[AnnotatedTranscript]:
     >>> session = AnnotatedTranscript(Transcript("s1", ()))
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     with Writer(Path(folder), load_codebook()) as writer:
-    ...         writer.write(session)
+    ...         writer.write(render(session, load_codebook()).values())
     ...     load(folder) == [session]
     True
     """

@@ -1,0 +1,190 @@
+"""What a run reads: the files in given folders, how they are called, and how they are to be read."""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from . import exchange
+from .readers import RawSession, ReadError, read_sessions
+from .readers.encoding import decode
+from .readers.praat import together
+from .readers.raw import Source
+from .roles import RoleError, speaker_key
+from .tables import OUTPUTS
+
+SUFFIXES = frozenset(".txt .text .docx .vtt .srt .csv .tsv .xlsx .json .jsonl .ndjson .eaf .textgrid .cha".split())
+"""Suffixes of transcripts; in a folder, files with others are skipped. A file given by name is read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How to read every input, as for `rupturekit.read_all`; None where it is to be found out.
+
+    ``clients`` gives session ids their clients, for formats that have no place for them.
+    """
+
+    roles: Mapping[str, str] | None = None
+    format: str | None = None
+    columns: Mapping[str, str] | None = None
+    encoding: str | None = None
+    clients: Mapping[str, str] | None = None
+
+    def sessions(self, path: Path) -> list[RawSession]:
+        """Read the sessions of a file."""
+        return read_sessions(path, format=self.format, columns=self.columns, encoding=self.encoding)
+
+    def roles_in(self, raw: RawSession) -> dict[str, str]:
+        """Return the given roles of those who speak in a session: one map serves many sessions."""
+        speakers = {speaker_key(utterance.speaker) for utterance in raw.utterances}
+        return {label: role for label, role in (self.roles or {}).items() if speaker_key(label) in speakers}
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """A file to read: where it is, how it is called in the output, and why it is skipped if it is."""
+
+    path: Path
+    name: str
+    skip: str | None = None
+
+
+def read_clients(path: Path) -> dict[str, str]:
+    """Read which client each session is of: a CSV with the columns ``session_id`` and ``client_id``.
+
+    Raises
+    ------
+    ReadError
+        If a column is missing, a cell is empty, or a session has two clients.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     file = Path(folder, "clients.csv")
+    ...     _ = file.write_text("session_id;client_id\\ns01;K1\\ns02;K1\\n")
+    ...     read_clients(file)
+    {'s01': 'K1', 's02': 'K1'}
+    """
+    source = decode(Source(path, path.read_bytes()))
+    lines = source.text.splitlines()
+    top = lines[0] if lines else ""
+    rows = csv.reader(lines, delimiter=max(",;\t", key=top.count))
+    header = [name.strip().casefold() for name in next(rows, [])]
+    if missing := [name for name in ("session_id", "client_id") if name not in header]:
+        raise source.error(f"no column {' and no '.join(missing)}", "Give both in the first row", 1)
+    clients: dict[str, str] = {}
+    for row in (row for row in rows if any(row)):
+        cells = dict(zip(header, map(str.strip, row)))
+        session, client = cells.get("session_id", ""), cells.get("client_id", "")
+        if not (session and client):
+            raise source.error("a session or a client is missing", "Fill in the row, or take it out", rows.line_num)
+        if clients.setdefault(session, client) != client:
+            raise source.error("this session has another client above", "Give each session once", rows.line_num)
+    return clients
+
+
+def find(paths: Iterable[Path], out: Path) -> list[Input]:
+    """List the files to annotate, in a stable order, each once.
+
+    Folders are searched with their subfolders. Files there that are no transcripts are listed with the
+    reason why they are skipped; hidden folders and the outputs of this and earlier runs are passed over.
+    TextGrids that hold one session, one for each speaker, are one input: the first of them.
+
+    Parameters
+    ----------
+    paths : iterable of Path
+        Files and folders.
+    out : Path
+        The output folder.
+
+    Raises
+    ------
+    FileNotFoundError
+        If one of the paths does not exist.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     for name in ("b.txt", "a.vtt", "scan.png", "README.txt"):
+    ...         _ = Path(folder, name).write_text("T: Hello.")
+    ...     [(i.name, i.skip) for i in find([Path(folder)], Path(folder, "out"))]
+    [('README.txt', 'a README'), ('a.vtt', None), ('b.txt', None),
+     ('scan.png', 'no transcript by its suffix; give the file by name to read it')]
+    """
+    paths = list(paths)
+    found: dict[Path, Input] = {}
+    for path in paths:
+        if path.is_dir():
+            for file in _walk(path, out.resolve()):
+                name = (file if len(paths) > 1 else file.relative_to(path)).as_posix()
+                found.setdefault(file.resolve(), Input(file, name, _why_not(file)))
+        elif path.exists():
+            # a file given by name is read, whatever it is called
+            found[path.resolve()] = Input(path, path.as_posix())
+        else:
+            raise FileNotFoundError(f"{path}: no such file or folder")
+    read_with: set[Path] = set()
+    for real, entry in found.items():
+        if real in read_with:
+            found[real] = replace(entry, skip="read together with the other speaker's file")
+        elif not entry.skip:
+            read_with |= {file.resolve() for file in together(entry.path).values()}
+    return list(found.values())
+
+
+def _walk(folder: Path, out: Path) -> Iterator[Path]:
+    files = []
+    for here, folders, names in os.walk(folder):
+        ours = (*OUTPUTS, *exchange.FORMATS) if _is_output(Path(here), out) else ()
+        folders[:] = [name for name in folders if not name.startswith(".") and name not in ours]
+        # a folder that is called like a transcript is worth a word
+        named = [name for name in folders if Path(name).suffix.lower() in SUFFIXES]
+        files += [Path(here, name) for name in (*names, *named) if name not in ours]
+    return iter(sorted(files, key=lambda file: file.relative_to(folder).as_posix()))
+
+
+def _is_output(folder: Path, out: Path) -> bool:
+    whole = all((folder / name).is_file() for name in ("run.json", "annotations.jsonl"))
+    return whole or folder.resolve() == out
+
+
+def _why_not(file: Path) -> str | None:
+    if file.name.startswith((".", "~$")):
+        return "a hidden file"
+    if file.stem.lower() == "readme":
+        return "a README"
+    if file.suffix.lower() not in SUFFIXES:
+        return "no transcript by its suffix; give the file by name to read it"
+    if file.is_dir():
+        return "a folder, in spite of its suffix"
+    return None
+
+
+def reason(error: Exception) -> str:
+    """Say what went wrong without quoting any of the input.
+
+    The readers' and the segmenter's own messages are made for this; of any other error only its kind and
+    place are told, because its message may hold words of the session.
+
+    Examples
+    --------
+    >>> try:
+    ...     int("what the client said")
+    ... except ValueError as error:
+    ...     "client" in reason(error)
+    False
+    """
+    if isinstance(error, (ReadError, RoleError)):
+        return str(error)
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.strerror} ({type(error).__name__})"
+    frame = error.__traceback__
+    while frame is not None and frame.tb_next is not None:
+        frame = frame.tb_next
+    place = f" in {Path(frame.tb_frame.f_code.co_filename).name}:{frame.tb_lineno}" if frame else ""
+    return f"unexpected {type(error).__name__}{place}; please report it, without the transcript"
