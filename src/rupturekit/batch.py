@@ -150,7 +150,7 @@ class _Run:
                 bar.update(len(task.slots))
                 if failures and fail_fast:
                     raise Stopped(failures[0])
-            if time.monotonic() - committed > 1:
+            if time.monotonic() - committed > SAFE_EVERY:
                 self.store.commit()
                 committed, room = time.monotonic(), self.workers.room
 
@@ -413,6 +413,8 @@ def annotate_folder(
     return report
 
 
+SAFE_EVERY = 1.0
+"""Seconds after which what was done is made safe on the disk."""
 WORTH_WORKERS = 300_000
 """Bytes of transcripts that take about as long as starting a worker."""
 

@@ -10,7 +10,7 @@ import signal
 import threading
 import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import Executor, Future
+from concurrent.futures import BrokenExecutor, Executor, Future
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from multiprocessing.connection import wait as wait_for
@@ -210,6 +210,7 @@ class Workers:
         self._n, self._client = n, client
         self._job: Job | bytes = pickle.dumps(job) if n or client is not None else job
         self._executor = self._fresh(n)
+        self._lone: Executor | None = None
 
     def _fresh(self, n: int) -> Executor:
         if self._client is not None:
@@ -233,10 +234,16 @@ class Workers:
         self._executor = self._fresh(self._n)
 
     def alone(self, do: Callable[..., T], *what: Any) -> T:
-        """Do one thing in a process of its own."""
-        with self._fresh(1) as executor:
-            return executor.submit(do, self._job, *what).result()
+        """Do one thing in a process that has nothing else in hand."""
+        self._lone = self._lone or self._fresh(1)
+        try:
+            return self._lone.submit(do, self._job, *what).result()
+        except BrokenExecutor:
+            self._lone.shutdown()
+            self._lone = None
+            raise
 
     def close(self) -> None:
         """Let the workers finish what they have in hand, and go."""
-        self._executor.shutdown(wait=True, cancel_futures=True)
+        for executor in filter(None, (self._executor, self._lone)):
+            executor.shutdown(wait=True, cancel_futures=True)

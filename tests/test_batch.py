@@ -1,0 +1,432 @@
+"""Archives: several workers, kills at any moment, workers that die, parts of a run."""
+
+from __future__ import annotations
+
+import csv
+import os
+import random
+import resource
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import rupturekit as rk
+from rupturekit import batch
+from rupturekit.batch import Stopped, annotate_folder
+from rupturekit.inputs import Reading
+from rupturekit.readers import RawSession
+from rupturekit.store import OutputError, Store
+from rupturekit.tables import Pseudonyms
+
+CLIENT = [
+    "This isn't helping, you know.",
+    "I don't know.",
+    "Whatever you say.",
+    "My sister called on Sunday and we talked about the allotment for an hour.",
+    "Fine, I suppose.",
+    "You're not listening to me.",
+]
+THERAPIST = ["How was the week?", "What would help most today?", "I may have got that wrong.", "Tell me more."]
+
+
+def talk(number: int, turns: int = 12) -> list[tuple[str, str]]:
+    rng = random.Random(number)
+    return [("T", rng.choice(THERAPIST)) if i % 2 == 0 else ("C", rng.choice(CLIENT)) for i in range(turns)]
+
+
+@pytest.fixture
+def archive(tmp_path: Path) -> Path:
+    """Ten files and a table of five sessions, of which one bears the name of a file."""
+    folder = tmp_path / "in"
+    (folder / "more").mkdir(parents=True)
+    for number in range(10):
+        place = folder if number % 2 else folder / "more"
+        text = "\n\n".join(f"{speaker}: {words}" for speaker, words in talk(number))
+        (place / f"s{number}.txt").write_text(text, "utf-8")
+    with (folder / "all.csv").open("w", newline="") as file:
+        rows = csv.writer(file)
+        rows.writerow(["session_id", "speaker", "text"])
+        for number in range(5):
+            rows.writerows([f"t{number}" if number else "s1", *turn] for turn in talk(100 + number))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def rules() -> rk.Annotator:
+    return rk.Annotator(model=None)
+
+
+def outputs(out: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(out)): path.read_bytes() for path in sorted(out.rglob("*")) if path.is_file()}
+
+
+@pytest.fixture
+def whole(archive: Path, tmp_path: Path, rules: rk.Annotator) -> dict[str, bytes]:
+    annotate_folder(archive, tmp_path / "whole", rules)
+    return outputs(tmp_path / "whole")
+
+
+# --- the same outputs, however the work is shared -----------------------------------------------------
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_any_number_of_workers_writes_the_same_bytes(
+    archive: Path, tmp_path: Path, rules: rk.Annotator, whole: dict[str, bytes], workers: int
+) -> None:
+    report = annotate_folder(archive, tmp_path / "out", rules, workers=workers)
+    assert outputs(tmp_path / "out") == whole
+    # the table comes first, and its s1 takes the name
+    ids = [s.session_id for outcome in report.inputs for s in outcome.sessions]
+    assert ids == ["s1", "t1", "t2", "t3", "t4", "s0", "s2", "s4", "s6", "s8", "s1.txt", "s3", "s5", "s7", "s9"]
+
+
+def test_workers_find_with_the_model_what_this_process_finds(archive: Path, tmp_path: Path) -> None:
+    annotate_folder(archive, tmp_path / "here", rk.Annotator())
+    annotate_folder(archive, tmp_path / "there", rk.Annotator(), workers=2)
+    assert outputs(tmp_path / "there") == outputs(tmp_path / "here")
+
+
+def test_an_annotator_that_was_pickled_is_the_same_and_one_of_another_version_is_refused(rules: rk.Annotator) -> None:
+    import pickle
+
+    data = pickle.dumps(rk.Annotator(model=None, thresholds={"withdrawal": 0.7}))
+    assert pickle.loads(data).provenance.thresholds == {"withdrawal": 0.7}
+    other = rk.Annotator(model=None)
+    other.provenance = replace(other.provenance, rules_sha256="0" * 64)
+    data = pickle.dumps(other)
+    with pytest.raises(RuntimeError, match="another version"):
+        pickle.loads(data)
+
+
+def test_hidden_words_names_and_paths_are_hidden_by_workers_too(
+    archive: Path, tmp_path: Path, rules: rk.Annotator
+) -> None:
+    (archive / "bad Ophelia.txt").write_bytes(b"")
+    hide = Pseudonyms(b"key")
+    annotate_folder(archive, tmp_path / "here", rules, hide=hide)
+    annotate_folder(archive, tmp_path / "there", rules, hide=hide, workers=2)
+    assert outputs(tmp_path / "there") == outputs(tmp_path / "here")
+    for data in outputs(tmp_path / "there").values():
+        assert not any(word in data for word in (b"allotment", b"Ophelia", b"t3", b"all.csv"))
+
+
+# --- kills --------------------------------------------------------------------------------------------
+
+
+def in_a_child(do: Callable[[], object], kill_after: float) -> bool:
+    """Run a function in a fork that is killed after some seconds; tell whether it came to its end before."""
+    child = os.fork()
+    if child == 0:
+        try:
+            do()
+        finally:
+            os._exit(0)
+    deadline = time.monotonic() + kill_after
+    while time.monotonic() < deadline:
+        if os.waitpid(child, os.WNOHANG)[0]:
+            return True
+        time.sleep(0.001)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    return False
+
+
+def test_a_run_killed_at_any_moment_goes_on_to_the_same_bytes(
+    archive: Path, tmp_path: Path, rules: rk.Annotator, whole: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batch, "SAFE_EVERY", 0.005)
+    out, rng = tmp_path / "out", random.Random(7)
+    started = time.monotonic()
+    annotate_folder(archive, tmp_path / "timed", rules)
+    took = time.monotonic() - started
+    killed = ended = 0
+    while killed < 60 or not ended:
+        done = in_a_child(lambda: annotate_folder(archive, out, rules), rng.uniform(0, 1.3 * took))
+        if not done and not (out / "run.json").exists():
+            killed += 1
+            continue
+        ended += 1
+        assert {name: data for name, data in outputs(out).items() if not name.startswith(".")} == whole
+        annotate_folder(archive, out, rules, overwrite=True)  # whatever a kill after the last rename has left
+        assert outputs(out) == whole
+        for path in out.iterdir():
+            path.unlink()
+
+
+def command(*arguments: object) -> list[str]:
+    return [sys.executable, "-m", "rupturekit", "annotate", *map(str, arguments), "--no-model"]
+
+
+def test_workers_end_with_a_run_that_is_killed(archive: Path, tmp_path: Path, whole: dict[str, bytes]) -> None:
+    out = tmp_path / "out"
+    run = subprocess.Popen(command(archive, "--out", out, "--workers", 2), start_new_session=True)
+    children: list[int] = []
+    while not children:
+        listed = Path(f"/proc/{run.pid}/task/{run.pid}/children").read_text().split()
+        children = [int(pid) for pid in listed]
+        time.sleep(0.01)
+    run.kill()
+    run.wait()
+    deadline = time.monotonic() + 60
+    while any(alive(pid) for pid in children):
+        assert time.monotonic() < deadline, "a worker outlived its run"
+        time.sleep(0.05)
+    done = subprocess.run(command(archive, "--out", out, "--workers", 2), capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert outputs(out) == whole
+
+
+def alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def test_what_was_done_before_a_kill_is_not_done_again(
+    archive: Path, tmp_path: Path, rules: rk.Annotator, whole: dict[str, bytes]
+) -> None:
+    out = tmp_path / "out"
+    for number in (0, 2, 4):
+        annotate_folder(archive, out, rules, shard=(number + 1, 6))
+    assert not (out / "run.json").exists()
+
+    class Deaf:
+        """An annotator that may not be asked for more than is missing."""
+
+        provenance, codebook, device = rules.provenance, rules.codebook, None
+        asked = 0
+
+        def pipe(self, transcripts: Any) -> Any:
+            return map(self, transcripts)
+
+        def __call__(self, transcript: rk.Transcript) -> rk.AnnotatedTranscript:
+            self.asked += 1
+            return rules(transcript)
+
+    deaf: Any = Deaf()
+    report = annotate_folder(archive, out, deaf)
+    assert report.kept + deaf.asked == 15
+    assert report.kept >= 5
+    assert outputs(out) == whole
+
+
+def test_a_changed_file_or_setting_is_noticed(archive: Path, tmp_path: Path, rules: rk.Annotator) -> None:
+    out = tmp_path / "out"
+    annotate_folder(archive, out, rules, shard=(1, 1))
+    (archive / "s3.txt").write_text("T: How are you?\n\nC: You never listen to me.", "utf-8")
+    assert annotate_folder(archive, out, rules, shard=(1, 1)).kept == 14
+    other = rk.Annotator(model=None, thresholds={"withdrawal": 0.99})
+    assert annotate_folder(archive, out, other, shard=(1, 1)).kept == 0
+    clients = Reading(clients={"s5": "K1"})
+    assert annotate_folder(archive, out, rules, reading=clients, shard=(1, 1)).kept == 14
+    report = annotate_folder(archive, out, rules)
+    assert report.kept == 15
+    annotate_folder(archive, tmp_path / "fresh", rules)
+    assert outputs(out) == outputs(tmp_path / "fresh")
+
+
+def test_a_full_disk_loses_nothing(archive: Path, tmp_path: Path, rules: rk.Annotator, whole: dict[str, bytes]) -> None:
+    out, told = tmp_path / "out", tmp_path / "told"
+
+    def on_a_small_disk() -> None:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, 30_000))
+        try:
+            annotate_folder(archive, out, rules)
+        except (OutputError, OSError) as error:
+            told.write_text(str(error))
+
+    assert in_a_child(on_a_small_disk, 60)
+    assert told.read_text()
+    assert not (out / "run.json").exists()
+    annotate_folder(archive, out, rules)
+    assert outputs(out) == whole
+
+
+# --- workers and files that fail ----------------------------------------------------------------------
+
+
+class Deadly:
+    """A model that takes its process down with it at a session of that name."""
+
+    name, sha256, thresholds = "deadly", "0" * 64, dict.fromkeys((*rk.annotation.FAMILIES,), 0.5)
+
+    def __init__(self, victim: str) -> None:
+        self.victim = victim
+
+    def __call__(self, transcript: rk.Transcript) -> rk.Transcript:
+        if transcript.id == self.victim:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return transcript
+
+    def probability(self, output: rk.Transcript, rule_scores: np.ndarray) -> np.ndarray:
+        return np.zeros((len(output), 5))
+
+    def marker_probability(self, output: rk.Transcript, turn_probabilities: np.ndarray) -> np.ndarray:
+        return np.zeros((len(output), 0))
+
+
+def test_a_worker_that_dies_costs_its_session_alone(archive: Path, tmp_path: Path) -> None:
+    report = annotate_folder(archive, tmp_path / "out", rk.Annotator(Deadly("s4")), workers=2)
+    sessions = {s.session_id: s for outcome in report.inputs for s in outcome.sessions}
+    assert [id for id, s in sessions.items() if s.outcome != "done"] == ["s4"]
+    assert sessions["s4"].stage == "annotate"
+    assert "worker that had it died" in str(sessions["s4"].reason)
+
+
+class DeadlyReading(Reading):
+    def sessions(self, path: Path) -> list[RawSession]:
+        if path.stem == "s4":
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().sessions(path)
+
+
+def test_a_file_that_kills_its_reader_costs_itself_alone(archive: Path, tmp_path: Path, rules: rk.Annotator) -> None:
+    report = annotate_folder(archive, tmp_path / "out", rules, reading=DeadlyReading(), workers=2)
+    failed = [(outcome.path, outcome.stage) for outcome in report.inputs if outcome.outcome != "done"]
+    assert failed == [("more/s4.txt", "read")]
+    assert sum(len(outcome.sessions) for outcome in report.inputs) == 14
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_fail_fast_stops_and_keeps_what_was_done(
+    archive: Path, tmp_path: Path, rules: rk.Annotator, workers: int
+) -> None:
+    out = tmp_path / "out"
+    (archive / "s9.txt").write_bytes(b"")
+    with pytest.raises(Stopped, match="empty"):
+        annotate_folder(archive, out, rules, fail_fast=True, workers=workers)
+    assert not (out / "run.json").exists()
+    (archive / "s9.txt").unlink()
+    assert annotate_folder(archive, out, rules, fail_fast=True).kept > 0
+
+
+def test_a_file_that_changes_while_it_is_read_is_not_taken_for_what_it_was(
+    archive: Path, tmp_path: Path, rules: rk.Annotator
+) -> None:
+    class Slow(Reading):
+        def sessions(self, path: Path) -> list[RawSession]:
+            found = super().sessions(path)
+            if path.stem == "s5":
+                path.write_text(path.read_text("utf-8") + "\n\nT: And now?", "utf-8")
+            return found
+
+    report = annotate_folder(archive, tmp_path / "out", rules, reading=Slow())
+    assert [o.path for o in report.inputs if "changed" in (o.reason or "")] == ["s5.txt"]
+
+
+# --- parts of a run, and runs side by side ------------------------------------------------------------
+
+
+def test_parts_put_together_are_the_whole(
+    archive: Path, tmp_path: Path, rules: rk.Annotator, whole: dict[str, bytes]
+) -> None:
+    out = tmp_path / "out"
+    parts = [annotate_folder(archive, out, rules, shard=(part, 3)) for part in (3, 1, 2)]
+    assert sorted(o.path for part in parts for o in part.inputs) == sorted(
+        path.relative_to(archive).as_posix() for path in archive.rglob("*.*")
+    )
+    report = annotate_folder(archive, out, rules)
+    # one name is given anew: what stands in another part was not known to the part that gave it
+    assert report.kept >= 14
+    assert outputs(out) == whole
+
+
+def test_a_second_run_on_the_same_folder_is_refused(archive: Path, tmp_path: Path, rules: rk.Annotator) -> None:
+    out = tmp_path / "out"
+    first = Store(out)
+    with pytest.raises(OutputError, match="another run writes here"):
+        annotate_folder(archive, out, rules)
+    first.close()
+    part = Store(out, (2, 3))
+    annotate_folder(archive, out, rules, shard=(1, 3))
+    with pytest.raises(OutputError, match="another run writes here"):
+        annotate_folder(archive, out, rules)
+    part.close()
+    annotate_folder(archive, out, rules)
+
+
+def test_a_damaged_store_is_told_of(archive: Path, tmp_path: Path, rules: rk.Annotator) -> None:
+    store = tmp_path / "out" / ".rupturekit" / "run.db"
+    store.parent.mkdir(parents=True)
+    store.write_bytes(b"no database at all, but long enough to look like one" * 100)
+    with pytest.raises(OutputError, match=r"run\.db.*remove it"):
+        annotate_folder(archive, tmp_path / "out", rules)
+
+
+@pytest.mark.parametrize("shard", ["0/3", "4/3", "3", "a/b"])
+def test_a_part_that_is_none_is_a_wrong_usage(
+    archive: Path, tmp_path: Path, shard: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from rupturekit.cli import main
+
+    assert main(["annotate", str(archive), "--out", str(tmp_path / "out"), "--shard", shard]) == 2
+    assert "give I/N" in capsys.readouterr().err
+
+
+def test_the_command_line_does_a_run_in_parts(
+    archive: Path, tmp_path: Path, whole: dict[str, bytes], capsys: pytest.CaptureFixture[str]
+) -> None:
+    from rupturekit.cli import main
+
+    def run(*more: str) -> Sequence[str]:
+        assert main(["annotate", str(archive), "--out", str(tmp_path / "out"), "--no-model", *more]) == 0
+        return capsys.readouterr().out.splitlines()
+
+    assert "Part 1 of 2: 10 sessions are done." in run("--shard", "1/2")
+    assert "Part 2 of 2: 5 sessions are done." in run("--shard", "2/2")
+    assert any("had been done by an earlier run" in line for line in run())
+    assert outputs(tmp_path / "out") == whole
+
+
+# --- Parquet ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("rows_of_a_part", [1_000_000, 50])
+def test_parquet_in_parts_holds_the_rows_of_the_csv(
+    archive: Path, tmp_path: Path, rules: rk.Annotator, monkeypatch: pytest.MonkeyPatch, rows_of_a_part: int
+) -> None:
+    pytest.importorskip("pyarrow")
+    import pandas as pd
+
+    monkeypatch.setattr(rk.tables, "ROWS_OF_A_PART", rows_of_a_part)
+    monkeypatch.setattr(rk.tables, "ROWS_TOGETHER", 20)
+    out = tmp_path / "out"
+    annotate_folder(archive, out, rules, formats=["parquet"], workers=2)
+    found = rk.load(out)
+    for level, stem in rk.tables.FILES.items():
+        got, expected = pd.read_parquet(out / f"{stem}.parquet"), rk.to_frame(found, level)
+        assert list(got.columns) == list(expected.columns)
+        for name in expected:
+            assert [None if pd.isna(v) else v for v in got[name]] == [None if pd.isna(v) else v for v in expected[name]]
+    parts = sorted(path.name for path in (out / "turns.parquet").iterdir())
+    assert len(parts) == (1 if rows_of_a_part > 50 else 3)
+    for name, read in readers_of_parquet():
+        assert read(out / "turns.parquet") == 15 * 12, name
+
+
+def readers_of_parquet() -> list[tuple[str, Callable[[Path], int]]]:
+    found: list[tuple[str, Callable[[Path], int]]] = []
+    try:
+        import polars
+
+        found.append(("polars", lambda folder: len(polars.read_parquet(folder / "*.parquet"))))
+    except ImportError:
+        pass
+    try:
+        import duckdb
+
+        query = "SELECT count(*) FROM read_parquet('{}/*.parquet')"
+        found.append(("duckdb", lambda folder: duckdb.sql(query.format(folder)).fetchall()[0][0]))
+    except ImportError:
+        pass
+    return found
