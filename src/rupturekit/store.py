@@ -67,9 +67,12 @@ class Store:
         self.folder.mkdir(parents=True, exist_ok=True)
         self._file = self.folder / (f"shard-{shard[0]}-of-{shard[1]}.db" if shard else "run.db")
         self._db = _opened(self._file)
-        if not shard:
-            for file in sorted(self.folder.glob("shard-*.db")):
+        try:
+            for file in [] if shard else sorted(self.folder.glob("shard-*.db")):
                 self._take_in(file)
+        except OutputError:
+            self._db.close()
+            raise
 
     def _take_in(self, file: Path) -> None:
         _opened(file).close()  # raises if its run goes on
