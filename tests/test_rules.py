@@ -1,7 +1,13 @@
 """Every rule hits what it must and misses what it must; scope holds for what people really say."""
 
-import pytest
+import itertools
+import time
 
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rupturekit import rules as module
 from rupturekit.codebook import load_codebook
 from rupturekit.rules import RuleDetector, load_rules
 from rupturekit.transcript import Transcript, Turn
@@ -72,3 +78,92 @@ def test_there_are_enough_rules_and_ten_or_more_for_every_confrontation_marker()
     for marker in BOOK.of("confrontation"):
         assert sum(rule.marker == marker.id for rule in RULES) >= 10
     assert all(len(rule.hits) >= 2 and rule.misses for rule in RULES if rule.marker != "minimal_response")
+
+
+# --- speed: the short cuts change nothing -------------------------------------------------------------
+
+SAID = [t for r in RULES for e in (*r.hits, *r.misses) for t in ([e] if isinstance(e, str) else e)]
+WORDS = sorted({word for text in SAID for word in text.split()})
+MARKS = [*"""' ’ \" ( [laughs] ] ... … -- — um, , . ? İ ß 🙂 _ 10 x-o. O 'em-too""".split(), "\u00a0", "\n", ""]
+
+
+@st.composite
+def texts(draw):
+    special = sorted(module._blank().tokenizer.rules)
+    piece = st.one_of(map(st.sampled_from, (SAID, WORDS, WORDS, MARKS, special)))
+    pieces = draw(st.lists(st.tuples(piece, st.sampled_from([" "] * 9 + ["", "  ", "'", "-"])), max_size=25))
+    return "".join(itertools.chain.from_iterable(pieces))
+
+
+@settings(max_examples=200, deadline=None)
+@given(texts())
+def test_norms_put_together_from_pieces_are_those_of_the_text(text):
+    assert tuple(module._Pieces().of(text)) == tuple(t.norm_ for t in module._blank().tokenizer(text))
+
+
+def test_no_special_case_of_spacy_reaches_from_one_plain_piece_into_the_next():
+    from spacy.tokenizer import Tokenizer
+
+    own = module._blank().tokenizer
+    # how spaCy splits a special case that it does not know: in these tokens it looks for it, across pieces
+    bare = Tokenizer(
+        own.vocab,
+        prefix_search=own.prefix_search,
+        suffix_search=own.suffix_search,
+        infix_finditer=own.infix_finditer,
+        token_match=own.token_match,
+        url_match=own.url_match,
+    )
+    plain = module._PLAIN_PIECE.fullmatch
+    before, after = ["", "-", "an-", "an'"], ["", "-", "-an", "'an", "."]
+    reaching = []
+    for special in own.rules:
+        tokens = [t.text for t in bare(special)]
+        for cut in range(1, len(tokens)):
+            left, right = "".join(tokens[:cut]), "".join(tokens[cut:])
+            if any(plain(x + left) for x in before) and any(plain(right + x) for x in after):
+                reaching.append(special)
+    assert len(own.rules) > 1000
+    assert reaching == []
+
+
+@settings(max_examples=40, deadline=None)
+@given(texts(), st.sampled_from(["client", "therapist"]))
+def test_no_pattern_that_matches_is_passed_over(detector, text, role):
+    norms = detector._pieces.of(text)
+    line = f" {' '.join(norms)} "
+    anchors = detector._anchors[role]
+    matching = [p for p in anchors._patterns.values() if p.regex.search(line)]
+    found = anchors.find(norms)
+    assert [p for p in found if p.regex.search(line)] == matching
+
+
+def test_a_pattern_goes_on_after_a_sentence_only_where_it_says_so(tmp_path):
+    (tmp_path / "mine.toml").write_text(
+        '[[rule]]\nid = "C5-001"\nmarker = "complaint_progress"\nwhy = "x"\nweight = 0.5\n'
+        'patterns = ["this ...3 bad", "why . again"]\nhits = ["This is bad."]\nmisses = ["Good."]\n',
+        "utf-8",
+    )
+    mine = RuleDetector(tmp_path)
+
+    def found(text):
+        return [text[m.start : m.end] for m in mine.scan(Transcript("s", (Turn(0, "C", "client", text),)))]
+
+    assert found("Take this. It is bad.") == []
+    assert found("So this um is bad.") == ["this um is bad"]
+    assert found("But why. Again.") == ["why. Again"]
+
+
+@pytest.mark.parametrize(
+    "said", ["word ", "i don't know ", "if this isn't helping and ", "i um like you ", "'cause [(: "]
+)
+def test_a_long_turn_takes_time_in_proportion(detector, said):
+    def seconds(times):
+        turn = Turn(0, "C", "client", said * times)
+        start = time.process_time()
+        detector.scan(Transcript("s", (turn,)))
+        return time.process_time() - start
+
+    short = min(seconds(500) for _ in range(3))
+    # 16 times the words; 256 times the time were it quadratic
+    assert seconds(8000) < 80 * max(short, 0.001)

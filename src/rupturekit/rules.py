@@ -15,7 +15,7 @@ import sys
 from bisect import bisect_left
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -169,8 +169,12 @@ _SAME = {
     "have": ("have", "ve", "'ve"), "going": ("going", "goin"), "because": ("because", "cause", "cos", "coz"),
     "yes": ("yes", "yeah", "yep", "yup"),
 }  # fmt: skip
-_BETWEEN = r"(?:(?:,|um|uh|er|erm|like|-) )?"
+_BETWEEN = r"(?: (?:,|um|uh|er|erm|like|-))?"
 _GAP = re.compile(r"\.\.\.(\d)$")
+_ENDS = frozenset(".?!")
+# spaCy splits such a piece of text the same way wherever it stands: of its special cases, which it looks for across
+# pieces too (":)", "Ph.D.", "goin'"), none can begin in one such piece and end in the next
+_PLAIN_PIECE = re.compile(r"-*(?:[AaIi]|[^\W\d_]{2,})(?:['’-][^\W\d_]+)*[-—.,?!]*")
 _PLAIN = set(
     "i you he she it we they this that is are am was be do did does not no to of in on at for with a an the my your me"
     " and but so just really have has had will would can could if as what all any about get got going like know think"
@@ -193,8 +197,31 @@ def _blank() -> Language:
     return spacy.blank("en")
 
 
-def _norms(phrase: str) -> list[str]:
-    return [token.norm_ for token in _blank().tokenizer(phrase)]
+def _norms(text: str) -> tuple[str, ...]:
+    return tuple(token.norm_ for token in _blank().tokenizer(text))
+
+
+class _Pieces(dict[str, tuple[str, ...] | None]):
+    """Norms of the pieces between a text's spaces, kept from turn to turn: most are the same few thousand words.
+
+    None for a piece whose norms may depend on its neighbours.
+    """
+
+    def __missing__(self, piece: str) -> tuple[str, ...] | None:
+        if len(piece) > 40 or not _PLAIN_PIECE.fullmatch(piece):
+            return None
+        if len(self) == 50_000:
+            self.clear()
+        norms = self[piece] = _norms(piece)
+        return norms
+
+    def of(self, text: str) -> Sequence[str]:
+        """Return the norms of a whole text."""
+        pieces = text.split()
+        norms = [self[piece] for piece in pieces]
+        if None in norms or " ".join(pieces) != text:
+            return _norms(text)
+        return list(itertools.chain.from_iterable(norms))  # type: ignore[arg-type]
 
 
 def _expand(pattern: str, slots: Mapping[str, Sequence[str]]) -> list[tuple[str, ...]]:
@@ -221,44 +248,102 @@ def _expand(pattern: str, slots: Mapping[str, Sequence[str]]) -> list[tuple[str,
     return elements
 
 
-def _compile(pattern: str, slots: Mapping[str, Sequence[str]]) -> tuple[str, set[str]]:
-    """Return a regular expression over a turn's norms, and words of which every match holds at least one."""
-    regex = ""
-    anchors: set[str] | None = None
-    for element in _expand(pattern, slots):
-        gap = _GAP.match(element[0])
-        if gap:
-            regex += rf"(?:(?![.?!] )\S+ ){{0,{gap[1]}}}?"
-            continue
-        phrases = [_norms(phrase) for phrase in element if phrase]
-        optional = "" in element
-        # longest first, so that "any of this" is not read as "any"
-        forms = sorted({_BETWEEN.join(_word(w) for w in p) for p in phrases}, key=lambda f: (-len(f), f))
-        regex += (_BETWEEN if regex else "") + f"(?:{'|'.join(forms)})" + ("?" if optional else "")
-        words = _anchor(phrases)
-        if not optional and (anchors is None or _rarity(words) > _rarity(anchors)):
-            anchors = words
-    if anchors is None:
-        raise ValueError("pattern has no element that is always there")
-    return r"(?<= )" + regex, anchors
+@dataclass(frozen=True)
+class _Pattern:
+    """A rule's pattern; ``number`` is the rule's."""
+
+    number: int
+    elements: tuple[tuple[str, ...], ...]
+
+    @cached_property
+    def regex(self) -> re.Pattern[str]:
+        """A regular expression over a turn's norms, each with a space before it; made when first needed, as few are."""
+        regex = ""
+        for element in self.elements:
+            gap = _GAP.match(element[0])
+            if gap:
+                regex += rf"(?: (?![.?!] )\S+){{0,{gap[1]}}}?"
+                continue
+            # longest first, so that "any of this" is not read as "any"
+            phrases = {_BETWEEN.join(map(_word, _phrase(phrase))) for phrase in element if phrase}
+            forms = sorted(phrases, key=lambda f: (-len(f), f))
+            regex += (_BETWEEN if regex else "") + f"(?:{'|'.join(forms)})" + ("?" if "" in element else "")
+        return re.compile(regex + "(?= )")
+
+    @property
+    def anchors(self) -> list[set[str]]:
+        """Words for each element that must be there: every match holds one of each, in this order."""
+        return [_anchor(e) for e in self.elements if "" not in e and not _GAP.match(e[0])]
+
+    @property
+    def crosses(self) -> bool:
+        """Whether a match may go on after the end of a sentence."""
+        return any(_ENDS.intersection(_phrase(p)) for e in self.elements if not _GAP.match(e[0]) for p in e)
+
+
+@lru_cache(maxsize=1 << 14)
+def _phrase(phrase: str) -> tuple[str, ...]:
+    return _norms(phrase)
 
 
 def _word(norm: str) -> str:
     same = _SAME.get(norm, (norm,))
-    return (re.escape(norm) if len(same) == 1 else f"(?:{'|'.join(map(re.escape, same))})") + " "
+    return " " + (re.escape(norm) if len(same) == 1 else f"(?:{'|'.join(map(re.escape, same))})")
 
 
-def _anchor(phrases: Sequence[Sequence[str]]) -> set[str]:
-    # of each alternative its rarest word: the turn must hold one of these
+def _anchor(element: Sequence[str]) -> set[str]:
+    # of each alternative its rarest word
     out: set[str] = set()
-    for phrase in phrases:
-        word = max(phrase, key=lambda w: (w not in _PLAIN and w.isalnum(), len(w)))
+    for phrase in element:
+        word = max(_phrase(phrase), key=lambda w: (w not in _PLAIN and w.isalnum(), len(w)))
         out.update(_SAME.get(word, (word,)))
     return out
 
 
-def _rarity(words: set[str]) -> tuple[bool, int]:
-    return (not words & _PLAIN, -len(words))
+class _Anchors:
+    """Which patterns a turn can match: those whose anchors stand in one of its sentences, in order.
+
+    One bit for each element of each pattern; all patterns move on at once with a few operations for each word
+    (Shift-And: Baeza-Yates & Gonnet 1992, doi:10.1145/135239.135243).
+    """
+
+    def __init__(self) -> None:
+        self._elements: dict[str, int] = {}
+        self._first = self._last = self._crossing = self._size = 0
+        self._patterns: dict[int, _Pattern] = {}
+
+    def add(self, pattern: _Pattern) -> None:
+        anchors = pattern.anchors
+        if not anchors:
+            raise ValueError("pattern has no element that is always there")
+        self._first |= 1 << self._size
+        for words in anchors:
+            bit = 1 << self._size
+            for word in words:
+                self._elements[word] = self._elements.get(word, 0) | bit
+            if pattern.crosses:
+                self._crossing |= bit
+            self._size += 1
+        self._last |= bit
+        self._patterns[self._size] = pattern
+
+    def find(self, norms: Iterable[str]) -> list[_Pattern]:
+        """Return the patterns in the order in which they were added."""
+        elements, first = self._elements, self._first
+        state = ended = 0
+        for norm in norms:
+            if bits := elements.get(norm):
+                state |= (state << 1 | first) & bits
+            if norm in _ENDS:
+                ended |= state
+                state &= self._crossing
+        found = (ended | state) & self._last
+        patterns = []
+        while found:
+            bit = found & -found
+            patterns.append(self._patterns[bit.bit_length()])
+            found ^= bit
+        return patterns
 
 
 # --- scope --------------------------------------------------------------------------------------------
@@ -392,13 +477,6 @@ def _silenced(text: str, start: int, end: int, before: Turn | None) -> Iterator[
 # --- detector -----------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class _Compiled:
-    rule: Rule
-    family: Family
-    patterns: tuple[re.Pattern[str], ...]
-
-
 class RuleDetector:
     """Finds rule markers in a transcript.
 
@@ -420,32 +498,18 @@ class RuleDetector:
     """
 
     def __init__(self, folder: str | Path | None = None) -> None:
-        self._nlp = _blank()
-        from spacy.matcher import PhraseMatcher
-        from spacy.tokens import Doc
-
         book = load_codebook()
         self.rules, slots, self.sha256 = _load(Path(folder) if folder is not None else None, book)
-        self._anchors = {role: PhraseMatcher(self._nlp.vocab, attr="NORM") for role in ("client", "therapist")}
-        self._by_anchor: dict[str, dict[str, list[int]]] = {"client": {}, "therapist": {}}
-        self._compiled: list[_Compiled] = []
+        self._families: list[Family] = [book[rule.marker].parent for rule in self.rules]
+        self._anchors = {"client": _Anchors(), "therapist": _Anchors()}
+        self._pieces = _Pieces()
         for number, rule in enumerate(self.rules):
-            speaker = book[rule.marker].speaker
-            compiled = []
             for pattern in rule.patterns:
                 try:
-                    regex, anchors = _compile(pattern, slots)
+                    elements = tuple(_expand(pattern, slots))
+                    self._anchors[book[rule.marker].speaker].add(_Pattern(number, elements))
                 except ValueError as error:
                     raise ValueError(f"rule {rule.id}: {pattern!r}: {error}") from None
-                compiled.append(re.compile(regex))
-                for word in anchors:
-                    listed = self._by_anchor[speaker].setdefault(word, [])
-                    if number not in listed:
-                        listed.append(number)
-            self._compiled.append(_Compiled(rule, book[rule.marker].parent, tuple(compiled)))
-        for role, words in self._by_anchor.items():
-            for word in words:
-                self._anchors[role].add(word, [Doc(self._nlp.vocab, [word])])
 
     def __call__(self, transcript: Transcript, ruptures: Collection[int] = ()) -> tuple[Marker, ...]:
         """Return the markers of one transcript, sorted.
@@ -474,39 +538,44 @@ class RuleDetector:
         return tuple(sorted(found, key=lambda m: (m.turn, m.start, m.end, m.marker, m.rule_id or "")))
 
     def _of_turn(self, turn: Turn, before: Turn | None) -> Iterator[Marker]:
-        doc = self._nlp.tokenizer(turn.text)
-        names = self._nlp.vocab.strings
-        by_anchor = self._by_anchor[turn.role]
-        numbers = {n for key, _, _ in self._anchors[turn.role](doc) for n in by_anchor[names[key]]}
-        if not numbers:
+        norms = self._pieces.of(turn.text)
+        patterns = self._anchors[turn.role].find(norms)
+        if not patterns:
             return
-        # the same length as the text: apostrophes made straight, case folded where that keeps the length
-        low = turn.text.replace("’", "'")
-        low = low.lower() if len(low.lower()) == len(low) else low
-        starts = list(itertools.accumulate((len(token.norm_) + 1 for token in doc), initial=1))
-        norms = " " + " ".join(token.norm_ for token in doc) + " "
+        line = f" {' '.join(norms)} "
         long = len(turn.text.split()) > BURIED
+        doc: Doc | None = None
         kinds: set[str] | None = None
-        for number in sorted(numbers):
-            compiled = self._compiled[number]
-            rule = compiled.rule
-            if rule.after:
-                if before is None or before.role == turn.role:
-                    continue
+        for number, tried in itertools.groupby(patterns, key=lambda pattern: pattern.number):
+            rule, family = self.rules[number], self._families[number]
+            if rule.after and (before is None or before.role == turn.role):
+                continue
+            if long and family == "confrontation" and "buried" not in rule.allow:
+                continue
+            spans = {(m.start(), -m.end()) for pattern in tried for m in pattern.regex.finditer(line)}
+            if not spans:
+                continue
+            if rule.after and before is not None:
                 kinds = kinds_of(before.text) if kinds is None else kinds
                 if not kinds.intersection(rule.after):
                     continue
-            for first, last in _matches(compiled.patterns, norms, starts):
+            if doc is None:
+                doc = _blank().tokenizer(turn.text)
+                starts = list(itertools.accumulate((len(norm) + 1 for norm in norms), initial=0))
+                # the same length as the text: apostrophes made straight, case folded where that keeps the length
+                low = turn.text.replace("’", "'")
+                low = low.lower() if len(low.lower()) == len(low) else low
+            # in order, the longest of each start first
+            for begin, stop in sorted(spans):
+                first, last = bisect_left(starts, begin), bisect_left(starts, -stop)
                 start, end = _bounds(doc, first, last)
                 if rule.alone and not _alone(doc, first, last):
-                    continue
-                if long and compiled.family == "confrontation" and "buried" not in rule.allow:
                     continue
                 silenced = {gate for gate in _silenced(low, start, end, before) if gate not in rule.allow}
                 if silenced and not (rule.weight >= SURE and silenced.intersection(DENIES)):
                     continue
                 weight = -rule.weight if silenced else rule.weight
-                yield Marker(turn.index, start, end, compiled.family, rule.marker, weight, None, "rule", rule.id)
+                yield Marker(turn.index, start, end, family, rule.marker, weight, None, "rule", rule.id)
                 if not silenced:
                     break
 
@@ -526,14 +595,6 @@ def answering(found: Collection[Marker], ruptures: Collection[int] = ()) -> tupl
     return tuple(
         m for m in found if m.marker not in NEEDS_RUPTURE or any(t in marked for t in range(m.turn - RECENT, m.turn))
     )
-
-
-def _matches(patterns: Iterable[re.Pattern[str]], norms: str, starts: Sequence[int]) -> Iterator[tuple[int, int]]:
-    """Yield each match as its first token and the one after its last, in order, the longest of each start first."""
-    spans = {(m.start(), -m.end()) for pattern in patterns for m in pattern.finditer(norms)}
-    for start, end in sorted(spans):
-        if end != -start:
-            yield bisect_left(starts, start), bisect_left(starts, -end)
 
 
 _FILL = {
@@ -567,5 +628,5 @@ def _bounds(doc: Doc, first: int, last: int) -> tuple[int, int]:
 
 @lru_cache(maxsize=1)
 def shipped() -> RuleDetector:
-    """Return the detector of the package's rules; it takes a second or two to build, and is built once."""
+    """Return the detector of the package's rules; it is built once."""
     return RuleDetector()
