@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from pympi.Elan import Eaf
 
 from rupturekit import AnnotatedTranscript, Marker, Transcript, Turn, load_codebook, read_all
-from rupturekit.annotation import FAMILIES, Coded
+from rupturekit.annotation import FAMILIES, Coded, marker_order
 from rupturekit.exchange import elan, export, import_codes
 from rupturekit.readers import ReadError, read_sessions
 from rupturekit.readers.elan import Annotation, Tier, parse
@@ -347,7 +347,7 @@ def marked(path: Path, **more: object) -> AnnotatedTranscript:
             ]
         elif turn.role == "therapist":
             markers.append(Marker(turn.index, 1, 6, "resolution", "invite_feelings", 0.5))
-    return AnnotatedTranscript(transcript, tuple(sorted(markers, key=elan._order)), **more)  # type: ignore[arg-type]
+    return AnnotatedTranscript(transcript, tuple(sorted(markers, key=marker_order)), **more)  # type: ignore[arg-type]
 
 
 def sent(session: AnnotatedTranscript, folder: Path, original: Path | None = None) -> Path:
@@ -704,7 +704,7 @@ def sessions(draw: st.DrawFn) -> AnnotatedTranscript:
     last = len(turns) - 1
     coded = [Coded(f"coder:{coders[0]}", family, 0, last) for family in FAMILIES] * draw(st.booleans())
     transcript = Transcript(draw(NAME), tuple(turns))
-    return AnnotatedTranscript(transcript, tuple(sorted(markers, key=elan._order)), coded=tuple(coded))
+    return AnnotatedTranscript(transcript, tuple(sorted(markers, key=marker_order)), coded=tuple(coded))
 
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
@@ -747,7 +747,7 @@ def test_any_copy_comes_back_exactly(
         if (clarity := data.draw(st.sampled_from([None, 1, 2, 3])))
         if (start := data.draw(st.integers(0, len(turn.text) - 1))) is not None
     ]
-    session = AnnotatedTranscript(transcript, tuple(sorted(markers, key=elan._order)))
+    session = AnnotatedTranscript(transcript, tuple(sorted(markers, key=marker_order)))
     file = sent(session, folder / "out", folder / "talk.eaf")
     check_rules(file)
     assert returned(file, transcript) == with_all_coded(session)
@@ -810,7 +810,7 @@ def test_what_a_coder_types(value: str, expected: list[Marker] | None, coded_by_
 @pytest.mark.parametrize(
     ("value", "message"),
     [
-        ("C9", r"annotation a\d+ on tier 'rupturekit codes' begins with no code of the codebook \(C9\)"),
+        ("C9", r"annotation a\d+ at 3\.30 s on tier 'rupturekit codes' begins with no code of the codebook \(C9\)"),
         ("angry about the diary", r"begins with no code of the codebook\. Write a code or a marker's name first"),
         ("C5 W2", r"says C5 and W2, which are two markers\. Leave the one"),
         ("C4 complaint_progress", r"says C4 and complaint_progress, which are two markers"),
@@ -835,7 +835,7 @@ def test_what_a_coder_types(value: str, expected: list[Marker] | None, coded_by_
 def test_what_cannot_be_read_is_named_without_talk(value: str, message: str, coded_by_hand) -> None:
     with pytest.raises(ReadError, match=message) as caught:
         coded_by_hand((3300, 6050, value))
-    assert re.search(r"back\.eaf, line \d+: annotation a\d+ on tier", str(caught.value))
+    assert re.search(r"back\.eaf, line \d+: annotation a\d+ at 3\.30 s on tier", str(caught.value))
     assert not TALK.search(str(caught.value))
 
 
@@ -922,13 +922,30 @@ def test_whose_such_a_tier_is(name: str, coded_by_hand) -> None:
 
 
 def test_a_code_there_that_cannot_be_read_is_refused_with_its_place(coded_by_hand) -> None:
-    with pytest.raises(ReadError, match=r"annotation a\d+ on tier 'AB' goes on .* several as C5; W2"):
+    with pytest.raises(ReadError, match=r"annotation a\d+ at 3\.30 s on tier 'AB' goes on .* several as C5; W2"):
         coded_by_hand((3300, 6050, "C5/W2"), on="AB")
+
+
+def test_a_note_that_begins_with_a_code_is_named_with_the_way_out(coded_by_hand) -> None:
+    with pytest.raises(ReadError) as caught:
+        coded_by_hand((3300, 6050, "C5"), (10100, 12750, "C5 again, about the diary"), on="notes 2")
+    assert re.search(r"back\.eaf, line \d+: annotation a\d+ at 10\.10 s on tier 'notes 2' goes on", str(caught.value))
+    assert str(caught.value).endswith(
+        'note "…". If they are no codes but notes, remove that tier from the copy that you import'
+    )
+    assert not TALK.search(str(caught.value))
+    # on a tier that is called ours, it is a code that is written wrongly
+    with pytest.raises(ReadError, match=r'note "…"$'):
+        coded_by_hand((3300, 6050, "C5 again"), on="rupturekit coder:AB")
 
 
 def test_codes_among_other_values_are_refused_with_tier_and_count(coded_by_hand) -> None:
     values = [(400, 3000, "looks at the diary"), (3300, 6050, "C5"), (10100, 12750, "W2?")]
-    with pytest.raises(ReadError, match=r"2 of the 3 values on tier 'notes 2' are codes, and the others are not\. Put"):
+    found = (
+        r"line \d+: 2 of the 3 values on tier 'notes 2' are codes, and the others are not; annotation a\d+ at 3\.30 s "
+        r"begins with a code\. Put the codes .* If they are no codes but notes, remove that tier from the copy"
+    )
+    with pytest.raises(ReadError, match=found):
         coded_by_hand(*values, on="notes 2")
     with pytest.raises(ReadError, match=r"1 of the 3 values on tier 'speaker B' are codes") as caught:
         coded_by_hand((13000, 14000, "C5"), on="speaker B")

@@ -16,8 +16,8 @@ from praatio import textgrid
 import rupturekit as rk
 from rupturekit.annotation import FAMILIES, AnnotatedTranscript, Coded, Marker
 from rupturekit.batch import annotate_folder
-from rupturekit.inputs import find
 from rupturekit.exchange import export, import_codes, label, praat
+from rupturekit.inputs import find
 from rupturekit.readers import ReadError, read_sessions
 from rupturekit.readers.encoding import decode
 from rupturekit.readers.praat import parse
@@ -188,10 +188,24 @@ def test_other_names_are_no_pair(one: str, other: str, tmp_path: Path) -> None:
     assert [entry.skip for entry in find([tmp_path], tmp_path / "out")] == [None, None]
 
 
-def test_a_lone_file_of_a_pair_is_refused(tmp_path: Path) -> None:
-    path = put(tmp_path, "s1_doctor.TextGrid", grid(("Speaker", TALK[0][1])))
-    with pytest.raises(RoleError, match="the only speaker"):
+@pytest.mark.parametrize(
+    ("name", "tier", "other"),
+    [("s1_doctor", "Speaker", "client"), ("Client-07", "", "therapist"), ("s1_mother", "Mother", "client")],
+)
+def test_a_lone_file_of_a_pair_is_refused_for_want_of_the_other(
+    name: str, tier: str, other: str, tmp_path: Path
+) -> None:
+    path = put(tmp_path, f"{name}.TextGrid", grid((tier, TALK[0][1])))
+    with pytest.raises(ReadError, match=rf"{name}\.TextGrid: .* other speaker's file is missing\. Put the {other}'s"):
         rk.read(path)
+
+
+def test_a_lone_file_is_not_called_one_of_a_pair_without_reason(tmp_path: Path) -> None:
+    with pytest.raises(RoleError, match="the only speaker"):
+        rk.read(put(tmp_path, "visit_two.TextGrid", grid(TALK[0])))
+    with pytest.raises(ReadError, match="no talk was found"):
+        rk.read(put(tmp_path, "s1_doctor.TextGrid", grid(("Speaker", [(0, 60, "")]))))
+    assert len(rk.read(put(tmp_path, "s2_doctor.TextGrid", grid(*TALK)))) == 4
 
 
 def test_a_pair_with_the_talk_of_both_in_a_file_is_refused(tmp_path: Path) -> None:
@@ -661,7 +675,7 @@ def test_a_tier_with_nothing_but_codes_is_a_coders_whatever_it_is_called(name: s
         (3, "denial", "coder:AB"),
         (3, "minimal_response", "coder:AB"),
     ]
-    with pytest.raises(ReadError, match=f"tier '{name}', the label at 4.00 s: .* several as C5; W2"):
+    with pytest.raises(ReadError, match=f"tier '{name}', the label at 4.00 s: .* several as C5; W2. If they are no"):
         praat.read(put(tmp_path, "s.TextGrid", grid(*TALK, (name, [(4, 8.5, "C5/W2")]))), {"s": transcript}, BOOK)
 
 
@@ -677,7 +691,11 @@ def test_the_machines_tier_under_another_name_is_a_coders(tmp_path: Path) -> Non
 def test_codes_among_other_labels_are_refused_with_tier_and_count(tmp_path: Path) -> None:
     transcript = rk.read(put(tmp_path, "s.TextGrid", grid(*TALK)))
     notes = ("notes", [(0, 4, "how?"), (4, 9, "W2 3"), (9, 20, "C5?")])
-    with pytest.raises(ReadError, match="2 of the 3 values on tier 'notes' are codes, and the others"):
+    found = (
+        r"line 48: 2 of the 3 values on tier 'notes' are codes, and the others are not; the label at 4\.00 s begins "
+        r"with a code\. Put .* If they are no codes but notes, remove that tier from the copy"
+    )
+    with pytest.raises(ReadError, match=found):
         praat.read(put(tmp_path, "s.TextGrid", grid(*TALK, notes)), {"s": transcript}, BOOK)
 
 

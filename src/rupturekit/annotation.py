@@ -59,6 +59,20 @@ class Marker:
     note: str | None = None
 
 
+def marker_order(m: Marker) -> tuple[object, ...]:
+    """Return what the markers of a coding are sorted by: all that they say, in any order that they come.
+
+    Examples
+    --------
+    >>> later, sooner = (Marker(0, 0, 7, "withdrawal", "denial", clarity=grade) for grade in (2, None))
+    >>> sorted([later, sooner], key=marker_order) == [sooner, later]
+    True
+    """
+    # the fields that may be None do not compare with each other
+    rest = m.clarity or 0, m.note or "", m.rule_id or "", m.score or 0.0
+    return m.turn, m.start, m.end, m.family, m.marker, m.source, *rest
+
+
 @dataclass(frozen=True, slots=True)
 class Score:
     """A calibrated probability (turn) or a rate (segment, session) of one family.

@@ -163,6 +163,7 @@ def merged(codings: Iterable[AnnotatedTranscript]) -> list[AnnotatedTranscript]:
                 "give one version of their work"
             )
         markers = dict.fromkeys((*first.markers, *coding.markers))
+        # not by `marker_order`: what is given twice with another clarity or note stays in the order of the files
         by_id[coding.transcript.id] = replace(
             first,
             markers=tuple(sorted(markers, key=lambda m: (m.turn, m.start, m.end, m.family, m.marker, m.source))),

@@ -173,6 +173,7 @@ def decide(
 
 
 def _order(marker: Marker) -> tuple[int, int, int, str, str]:
+    # not `marker_order`: markers on the same words are written by name, whichever family they are of
     return marker.turn, marker.start, marker.end, marker.marker, marker.source
 
 

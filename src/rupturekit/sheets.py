@@ -43,7 +43,7 @@ from itertools import groupby, islice
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from .annotation import FAMILIES, AnnotatedTranscript, Coded, Family, Marker
+from .annotation import FAMILIES, AnnotatedTranscript, Coded, Family, Marker, marker_order
 from .codebook import Codebook, CodebookMarker, Crosswalk, load_codebook
 from .readers.encoding import decode
 from .readers.raw import ReadError, Source
@@ -659,12 +659,7 @@ class _Coding:
             for first, last in _runs(set(every) - missing)
         ]
         coded.sort(key=lambda part: (part.source, part.first, FAMILIES.index(part.family), part.last))
-        return AnnotatedTranscript(self.transcript, tuple(sorted(self.markers, key=_order)), coded=tuple(coded))
-
-
-def _order(m: Marker) -> tuple[object, ...]:
-    # the fields that may be None do not compare with each other
-    return m.turn, m.start, m.end, m.family, m.marker, m.source, m.clarity or 0, m.note or ""
+        return AnnotatedTranscript(self.transcript, tuple(sorted(self.markers, key=marker_order)), coded=tuple(coded))
 
 
 def _marker(row: _Cells, book: Codebook) -> CodebookMarker | None:

@@ -18,7 +18,7 @@ from os import PathLike
 from pathlib import Path
 from types import ModuleType
 
-from rupturekit.annotation import FAMILIES, AnnotatedTranscript, Coded, Marker
+from rupturekit.annotation import FAMILIES, AnnotatedTranscript, Coded, Marker, marker_order
 from rupturekit.codebook import Codebook, load_codebook
 from rupturekit.readers.raw import ReadError
 from rupturekit.transcript import Transcript
@@ -238,13 +238,8 @@ class _Whose:
         last = len(session.transcript) - 1
         coded |= {Coded(source, family, 0, last) for source in others - said for family in FAMILIES}
         order = sorted(coded, key=lambda c: (c.source, c.first, FAMILIES.index(c.family), c.last))
-        return AnnotatedTranscript(session.transcript, tuple(sorted(markers, key=_order)), coded=tuple(order))
+        return AnnotatedTranscript(session.transcript, tuple(sorted(markers, key=marker_order)), coded=tuple(order))
 
 
 def _names_somebody(source: str) -> bool:
     return source.startswith("coder:") and source != "coder:"
-
-
-def _order(m: Marker) -> tuple[object, ...]:
-    # the fields that may be None do not compare with each other
-    return m.turn, m.start, m.end, m.family, m.marker, m.source, m.clarity or 0, m.note or ""

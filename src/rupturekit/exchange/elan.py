@@ -31,8 +31,9 @@ from typing import Any
 from xml.parsers import expat
 from xml.sax.saxutils import escape, quoteattr
 
-from rupturekit.annotation import CLIENT_FAMILIES, FAMILIES, AnnotatedTranscript, Coded, Marker
+from rupturekit.annotation import CLIENT_FAMILIES, FAMILIES, AnnotatedTranscript, Coded, Marker, marker_order
 from rupturekit.codebook import Codebook, CodebookMarker
+from rupturekit.exchange.label import NAME_IT, UNLESS_CODES, Typed, codes_of, is_coders
 from rupturekit.readers.elan import NUMBERED, OWN, Annotation, Document, Tier, parse, talk
 from rupturekit.readers.raw import RawSession, ReadError, Source, Utterance, clean
 from rupturekit.roles import RoleError, speaker_key
@@ -71,9 +72,6 @@ _UNDETERMINED = {
 }
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _LINE_ENDS = {"\r": "&#13;", "\n": "&#10;"}
-NAME_IT = (
-    f"Put the codes on a tier that is called '{OWN} coder:' and the coder's name; leave it empty if there are none"
-)
 _MEND = "Open it in ELAN and save it anew, or export it again"
 
 
@@ -377,7 +375,7 @@ def _tiers_of(session: AnnotatedTranscript) -> Iterator[tuple[str, str, list[Mar
 def _lanes(markers: Iterable[Marker], times: list[tuple[int, int]]) -> list[list[Marker]]:
     """Share markers out so that in no lane two are at the same time; there is always a first lane."""
     lanes: list[list[Marker]] = [[]]
-    for m in sorted(markers, key=lambda m: (*times[m.turn], *_order(m))):
+    for m in sorted(markers, key=lambda m: (*times[m.turn], *_lane_order(m))):
         free = (lane for lane in lanes if not lane or times[lane[-1].turn][1] <= times[m.turn][0])
         lane = next(free, None)
         if lane is None:
@@ -386,7 +384,8 @@ def _lanes(markers: Iterable[Marker], times: list[tuple[int, int]]) -> list[list
     return lanes
 
 
-def _order(m: Marker) -> tuple[Any, ...]:
+def _lane_order(m: Marker) -> tuple[Any, ...]:
+    # not quite the order of a coding: the rule decides before the clarity
     return m.turn, m.start, m.end, m.family, m.marker, m.source, m.rule_id or "", m.clarity or 0, m.note or ""
 
 
@@ -489,7 +488,7 @@ def read(path: Path, sessions: Mapping[str, Transcript], codebook: Codebook) -> 
         # a coder's tier says that its coder went through the session, also if nothing is on it
         if (coder := _coder(tier)) and f"coder:{coder}" not in {c.source for c in coded}:
             coded += [Coded(f"coder:{coder}", family, 0, len(transcript) - 1) for family in FAMILIES]
-    return [AnnotatedTranscript(transcript, tuple(sorted(markers, key=_order)), coded=tuple(coded))]
+    return [AnnotatedTranscript(transcript, tuple(sorted(markers, key=marker_order)), coded=tuple(coded))]
 
 
 def _for_codes(document: Document, values: _Values, transcript: Transcript, source: Source) -> dict[str, Tier]:
@@ -501,46 +500,10 @@ def _for_codes(document: Document, values: _Values, transcript: Transcript, sour
     def is_for_codes(tier: Tier) -> bool:
         if tier.id.casefold().startswith(OWN):
             return True
-        typed = [] if tier.id in marks else [a.value for a in tier.annotations]
+        typed = [] if tier.id in marks else [Typed(a.value, _place(a), a.line) for a in tier.annotations]
         return is_coders(tier.id, typed, values.is_code, transcript, source)
 
     return {tier.id: tier for tier in document.tiers.values() if is_for_codes(tier)}
-
-
-def is_coders(
-    name: str, values: Iterable[str], is_code: Callable[[str], bool], transcript: Transcript, source: Source
-) -> bool:
-    """Tell whether a tier that is not called after this project is a coder's: all that stands on it are codes.
-
-    Raises
-    ------
-    ReadError
-        If there are codes among other values, which are neither to be lost nor to be guessed at.
-    """
-    values = [value for value in values if value.strip()]
-    codes = [value for value in values if is_code(value)]
-    # a client may say "denial" and no more
-    if not codes or {turn.text for turn in transcript}.issuperset(map(clean, values)):
-        return False
-    if len(codes) == len(values):
-        return True
-    # what is said is on tiers of talk, and word for word on others
-    said = {word for turn in transcript for word in _words(turn.text)}
-    if among := [code for code in codes if not said.issuperset(_words(code))]:
-        raise source.error(
-            f"{len(among)} of the {len(values)} values on tier {name!r} are codes, and the others are not",
-            f"{NAME_IT}; if they are no codes, remove that tier from the copy that you import",
-        )
-    return False
-
-
-def _words(text: str) -> list[str]:
-    return re.findall(r"\w+", text.casefold())
-
-
-def codes_of(book: Codebook) -> str:
-    """Return the pattern of a codebook's codes."""
-    return rf"(?:{'|'.join(re.escape(marker.code) for marker in book.markers)})(?!\w)"
 
 
 def _session(document: Document, sessions: Mapping[str, Transcript], source: Source) -> Transcript:
@@ -687,6 +650,11 @@ class _Values:
             yield kind, fields
 
 
+def _place(a: Annotation) -> str:
+    # ELAN shows times, and no ids
+    return f"annotation {a.id}" + (f" at {a.start_s:.2f} s" if a.start_s is not None else "")
+
+
 class _Reading:
     """Reads the annotations of one file as markers of a session."""
 
@@ -702,7 +670,9 @@ class _Reading:
         """Return the markers that an annotation's value spells; none for an empty one."""
 
         def fail(found: str, todo: str) -> ReadError:
-            return self._source.error(f"annotation {a.id} on tier {tier.id!r} {found}", todo, a.line)
+            if not tier.id.casefold().startswith(OWN):
+                todo += f". {UNLESS_CODES}"
+            return self._source.error(f"{_place(a)} on tier {tier.id!r} {found}", todo, a.line)
 
         return [self._marker(kind, fields, a, tier, fail) for kind, fields in self._values.typed(a.value.strip(), fail)]
 

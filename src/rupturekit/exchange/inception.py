@@ -26,7 +26,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 from xml.parsers import expat
 
-from rupturekit.annotation import AnnotatedTranscript, Marker
+from rupturekit.annotation import AnnotatedTranscript, Marker, marker_order
 from rupturekit.codebook import Codebook, CodebookMarker
 from rupturekit.exchange.returned import Returned, whole
 from rupturekit.readers.raw import ReadError, Source
@@ -284,15 +284,11 @@ def read(path: Path, sessions: Mapping[str, Transcript], codebook: Codebook) -> 
         AnnotatedTranscript(
             codings[0].transcript,
             # annotators share the markers that were there before them
-            tuple(sorted(dict.fromkeys(m for c in codings for m in c.markers), key=_order)),
+            tuple(sorted(dict.fromkeys(m for c in codings for m in c.markers), key=marker_order)),
             coded=tuple(dict.fromkeys(part for c in codings for part in c.coded)),
         )
         for codings in found.values()
     ]
-
-
-def _order(m: Marker) -> tuple[object, ...]:
-    return m.turn, m.start, m.end, m.family, m.marker, m.source
 
 
 def _documents(source: Source, inner: bool = False) -> Iterator[tuple[Source, bytes | None]]:

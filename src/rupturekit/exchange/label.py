@@ -10,20 +10,32 @@ A label that is written here says everything but the coder, who is named by the 
 A label that a person types may be as short as ``C5``, ``complaint_progress`` or ``C5 2`` (clarity 2): the marker then
 stands on the whole turn of the right role under the annotation. A semicolon sets several apart: ``C5 2; C7``.
 Whoever knows the times finds the turns under an annotation; here a label is only written, read and checked.
+
+What makes a tier of any name a coder's is the same for Praat and ELAN: `is_coders`.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import NamedTuple
 
 from rupturekit.annotation import Marker
 from rupturekit.codebook import Codebook, CodebookMarker
+from rupturekit.readers.elan import OWN
+from rupturekit.readers.raw import Source, clean
 from rupturekit.transcript import Transcript
 
-__all__ = ["LabelError", "line_of", "markers_of", "quoted", "statements", "unquoted"]
+__all__ = [
+    *("NAME_IT", "UNLESS_CODES", "LabelError", "Typed", "codes_of", "is_coders"),
+    *("line_of", "markers_of", "quoted", "statements", "unquoted"),
+]
 
+NAME_IT = (
+    f"Put the codes on a tier that is called '{OWN} coder:' and the coder's name; leave it empty if there are none"
+)
+UNLESS_CODES = "If they are no codes but notes, remove that tier from the copy that you import"
 MACHINE = ("rule", "model")
 """The sources that a line names itself; a coder is named by the tier."""
 
@@ -240,3 +252,49 @@ def _score(value: str) -> float:
     if not 0 <= score <= 1:
         raise LabelError("its score is not between 0 and 1")
     return score
+
+
+class Typed(NamedTuple):
+    """What stands on an annotation, how a coder finds it, and its line in the file."""
+
+    value: str
+    place: str
+    line: int
+
+
+def is_coders(
+    name: str, typed: Iterable[Typed], is_code: Callable[[str], bool], transcript: Transcript, source: Source
+) -> bool:
+    """Tell whether a tier that is not called after this project is a coder's: all that stands on it are codes.
+
+    Raises
+    ------
+    ReadError
+        If there are codes among other values, which are neither to be lost nor to be guessed at.
+    """
+    typed = [one for one in typed if one.value.strip()]
+    codes = [one for one in typed if is_code(one.value)]
+    # a client may say "denial" and no more
+    if not codes or {turn.text for turn in transcript}.issuperset(clean(one.value) for one in typed):
+        return False
+    if len(codes) == len(typed):
+        return True
+    # what is said is on tiers of talk, and word for word on others
+    said = {word for turn in transcript for word in _words(turn.text)}
+    if among := [code for code in codes if not said.issuperset(_words(code.value))]:
+        raise source.error(
+            f"{len(among)} of the {len(typed)} values on tier {name!r} are codes, and the others are not; "
+            f"{among[0].place} begins with a code",
+            f"{NAME_IT}. {UNLESS_CODES}",
+            among[0].line,
+        )
+    return False
+
+
+def _words(text: str) -> list[str]:
+    return re.findall(r"\w+", text.casefold())
+
+
+def codes_of(book: Codebook) -> str:
+    """Return the pattern of a codebook's codes."""
+    return rf"(?:{'|'.join(re.escape(marker.code) for marker in book.markers)})(?!\w)"

@@ -28,13 +28,25 @@ from itertools import accumulate
 from pathlib import Path
 from typing import NamedTuple, cast
 
-from rupturekit.annotation import FAMILIES, AnnotatedTranscript, Coded, Family, Marker
+from rupturekit.annotation import FAMILIES, AnnotatedTranscript, Coded, Family, Marker, marker_order
 from rupturekit.codebook import Codebook
-from rupturekit.exchange.elan import NAME_IT, codes_of, is_coders
-from rupturekit.exchange.label import MACHINE, LabelError, line_of, markers_of, quoted, statements, unquoted
+from rupturekit.exchange.label import (
+    MACHINE,
+    NAME_IT,
+    UNLESS_CODES,
+    LabelError,
+    Typed,
+    codes_of,
+    is_coders,
+    line_of,
+    markers_of,
+    quoted,
+    statements,
+    unquoted,
+)
 from rupturekit.exchange.returned import Returned, coders_of, whole
 from rupturekit.readers.encoding import decode
-from rupturekit.readers.praat import OURS, TextGrid, Tier, is_talk, parse, together, utterances
+from rupturekit.readers.praat import OURS, Interval, TextGrid, Tier, is_talk, parse, together, utterances
 from rupturekit.readers.raw import RawSession, ReadError, Source, clean
 from rupturekit.segment import RoleError, segment
 from rupturekit.transcript import Transcript
@@ -159,7 +171,7 @@ def _marker_tiers(
     names = {source: _tier_of(source) for source in sources}
     for name in names.values():
         by_tier[name] = []
-    for m in sorted(session.markers, key=_order):
+    for m in sorted(session.markers, key=_lane_order):
         by_tier[names[m.source]].append(_Span(*times[m.turn][:2], line_of(m, codebook)))
     for name, spans in by_tier.items():
         yield from _in_lanes(name, spans)
@@ -340,9 +352,10 @@ def read(path: Path, sessions: Mapping[str, Transcript], codebook: Codebook) -> 
             try:
                 markers += labels.markers(interval.text, whose, turns.under(interval.start, interval.end))
             except LabelError as error:
+                todo = "Correct it in Praat: write a code as C5, with its clarity as C5 2, and several as C5; W2"
                 raise source.error(
-                    f"session {transcript.id}, tier {tier.name!r}, the label at {interval.start:.2f} s: {error}",
-                    "Correct it in Praat: write a code as C5, with its clarity as C5 2, and several as C5; W2",
+                    f"session {transcript.id}, tier {tier.name!r}, {_place(interval)}: {error}",
+                    todo if tier.is_ours else f"{todo}. {UNLESS_CODES}",
                     interval.line,
                 ) from None
     for part in head.coded:
@@ -352,7 +365,7 @@ def read(path: Path, sessions: Mapping[str, Transcript], codebook: Codebook) -> 
     known = {"model", "coder:", *(c.source for c in head.coded)}
     others = dict.fromkeys(whose for _, whose in tiers if whose not in known)
     coded = (*head.coded, *(part for coder in others for part in whole(transcript, coder)))
-    return [AnnotatedTranscript(transcript, tuple(sorted(markers, key=_order)), coded=coded)]
+    return [AnnotatedTranscript(transcript, tuple(sorted(markers, key=marker_order)), coded=coded)]
 
 
 class _Labels:
@@ -379,8 +392,8 @@ class _Labels:
             return False
 
 
-def _order(m: Marker) -> tuple[object, ...]:
-    # the fields that may be None do not compare with each other
+def _lane_order(m: Marker) -> tuple[object, ...]:
+    # not quite the order of a coding: which lane a marker is on is decided by its name before its family
     return m.turn, m.start, m.end, m.marker, m.source, m.clarity or 0, m.rule_id or "", m.note or ""
 
 
@@ -421,8 +434,8 @@ def _whose(tier: Tier, labels: _Labels, source: Source) -> str | None:
     if tier.name in (_SESSION, _ESTIMATED):
         return None
     if not tier.is_ours:
-        values = [interval.text for interval in tier.intervals if is_talk(interval)]
-        return "coder:" if is_coders(tier.name, values, labels.is_code, labels.transcript, source) else None
+        typed = [Typed(i.text, _place(i), i.line) for i in tier.intervals if is_talk(i)]
+        return "coder:" if is_coders(tier.name, typed, labels.is_code, labels.transcript, source) else None
     if tier.points:
         raise source.error(f"the tier {tier.name!r} has points", "Put the codes on an interval tier, over their turns")
     match = _SOURCE.fullmatch(tier.name)
@@ -435,6 +448,10 @@ def _whose(tier: Tier, labels: _Labels, source: Source) -> str | None:
             f"the tier {tier.name!r} names no coder",
             f"Call it '{OURS} coder:' and the coder's name, or something that does not begin with {OURS}",
         ) from None
+
+
+def _place(interval: Interval) -> str:
+    return f"the label at {interval.start:.2f} s"
 
 
 def _check_words(grid: TextGrid, source: Source, transcript: Transcript, head: _Head) -> None:

@@ -34,7 +34,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
-from rupturekit.annotation import FAMILIES, AnnotatedTranscript, Coded, Marker
+from rupturekit.annotation import FAMILIES, AnnotatedTranscript, Coded, Marker, marker_order
 from rupturekit.codebook import Codebook, CodebookMarker
 from rupturekit.exchange.returned import Returned
 from rupturekit.transcript import Transcript, Turn
@@ -357,7 +357,7 @@ class _Project:
         return [
             AnnotatedTranscript(
                 self._returned.sessions[id],
-                tuple(sorted(found, key=_order)),
+                tuple(sorted(found, key=marker_order)),
                 coded=tuple(sorted(coded[id], key=lambda c: (c.source, c.first, FAMILIES.index(c.family), c.last))),
             )
             for id, found in markers.items()
@@ -467,10 +467,6 @@ class _Project:
                 for family in re.split(", *", families.strip()) if families else FAMILIES:
                     rows.append((f"coder:{coder}", family, *turns))
         return self._returned.coded(transcript, rows)
-
-
-def _order(m: Marker) -> tuple[object, ...]:
-    return m.turn, m.start, m.end, m.family, m.marker, m.source
 
 
 def _source_of(user: ET.Element) -> str:

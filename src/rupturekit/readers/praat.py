@@ -19,7 +19,7 @@ from rupturekit.readers.encoding import decode
 from rupturekit.readers.labels import choose, is_known, tidy
 from rupturekit.readers.raw import RawSession, ReadError, Source, Utterance, clean
 from rupturekit.readers.text import split_label
-from rupturekit.roles import role_of_label
+from rupturekit.roles import role_of_label, speaker_key
 
 OURS = "rupturekit"
 """How the names of tiers begin that hold codings, in any case."""
@@ -252,9 +252,18 @@ def read(source: Source, format: str, columns: Mapping[str, str] | None) -> list
 
     If the name says that this is one speaker's file and the other's lies beside it, both are read, and the session is
     called by what their names share. Utterances come in the order of their starts.
+
+    Raises
+    ------
+    ReadError
+        If a file is no TextGrid, or its name says that it is one speaker's and it has two, or the other's is missing.
     """
+    split = split_stem(source.path.stem)
     if not (files := together(source.path)):
-        return [RawSession(None, utterances(parse(source).talk()), format, source.encoding)]
+        said = utterances(parse(source).talk())
+        if split and len({speaker_key(u.speaker) for u in said} - {""}) < 2 and said:
+            raise _alone(source, split[1])
+        return [RawSession(None, said, format, source.encoding)]
     found: list[Utterance] = []
     for word, file in files.items():
         one = source if file == source.path else _load(file)
@@ -265,8 +274,16 @@ def read(source: Source, format: str, columns: Mapping[str, str] | None) -> list
                 "Leave one of them, or give the file a name without a speaker",
             )
         found += [u for tier in tiers for u in _said(tier, word)]
-    split = split_stem(source.path.stem)
     return [RawSession(split and split[0], _in_order(found), format, source.encoding)]
+
+
+def _alone(source: Source, word: str) -> ReadError:
+    other = "therapist" if role_of_label(word) == "client" else "client"
+    return source.error(
+        f"its name says that it has the talk of one speaker ({word}), and the other speaker's file is missing",
+        f"Put the {other}'s beside it, its name the same but for the speaker, as s1_therapist.TextGrid and "
+        "s1_client.TextGrid are. If both speak in this file, give each a tier, or a label before a colon",
+    )
 
 
 def utterances(tiers: Sequence[Tier]) -> tuple[Utterance, ...]:
