@@ -430,3 +430,56 @@ def readers_of_parquet() -> list[tuple[str, Callable[[Path], int]]]:
     except ImportError:
         pass
     return found
+
+
+# --- a cluster ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def cluster() -> Any:
+    distributed = pytest.importorskip("distributed")
+    with (
+        distributed.LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None) as local,
+        distributed.Client(local) as client,
+    ):
+        yield client
+
+
+def test_a_cluster_writes_the_same_bytes(
+    archive: Path, tmp_path: Path, rules: rk.Annotator, whole: dict[str, bytes], cluster: Any
+) -> None:
+    annotate_folder(archive, tmp_path / "out", rules, client=cluster)
+    assert outputs(tmp_path / "out") == whole
+    address = cluster.scheduler.address
+    done = subprocess.run(
+        command(archive, "--out", tmp_path / "by-address", "--scheduler", address), capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert outputs(tmp_path / "by-address") == whole
+
+
+class DeadlyOnce(Deadly):
+    """Takes its process down the first time that it meets the session."""
+
+    def __call__(self, transcript: rk.Transcript) -> rk.Transcript:
+        mark = Path(self.victim)
+        if not mark.exists():
+            mark.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return transcript
+
+
+def test_a_worker_of_the_cluster_that_is_killed_costs_nothing(archive: Path, tmp_path: Path, cluster: Any) -> None:
+    annotator = rk.Annotator(DeadlyOnce(str(tmp_path / "killed")))
+    report = annotate_folder(archive, tmp_path / "out", annotator, client=cluster)
+    assert (tmp_path / "killed").exists()
+    assert {s.outcome for outcome in report.inputs for s in outcome.sessions} == {"done"}
+
+
+def test_a_session_that_kills_every_worker_of_the_cluster_costs_itself(
+    archive: Path, tmp_path: Path, cluster: Any
+) -> None:
+    report = annotate_folder(archive, tmp_path / "out", rk.Annotator(Deadly("s4")), client=cluster)
+    failed = {s.session_id: s.reason for outcome in report.inputs for s in outcome.sessions if s.outcome == "failed"}
+    assert "s4" in failed
+    assert "worker that had it died" in str(failed["s4"])

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         Provenance,
         Score,
     )
+    from .batch import annotate_folder
     from .classifier import Classifier
     from .codebook import Codebook, Crosswalk, load_codebook, load_crosswalk
     from .exchange import export, import_codes
@@ -52,6 +53,7 @@ _HOME = {
     "Transcript": "transcript",
     "Turn": "transcript",
     "agreement": "agree",
+    "annotate_folder": "batch",
     "export": "exchange",
     "import_codes": "exchange",
     "load": "tables",
@@ -81,6 +83,7 @@ __all__ = [
     "Transcript",
     "Turn",
     "agreement",
+    "annotate_folder",
     "export",
     "import_codes",
     "load",

@@ -274,6 +274,7 @@ def _settings(job: Job) -> dict[str, Any]:
     """Return all, besides the input, that the outputs depend on."""
     return {
         "provenance": asdict(job.annotator.provenance),
+        "device": job.annotator.device,
         "roles": dict(job.reading.roles or {}),
         "columns": dict(job.reading.columns or {}),
         "input_format": job.reading.format,

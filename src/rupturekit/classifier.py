@@ -455,8 +455,8 @@ class Classifier(Readout):
         options.log_severity_level = 3
         # weights are stored as int8 and computed in float32: unpack them once, when loading
         options.add_session_config_entry("session.disable_quant_qdq", "1")
-        # idle threads that spin would take the processor from whatever else the machine does
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        # a process works on one core: many sessions go side by side in several, and give the same scores there
+        options.intra_op_num_threads = options.inter_op_num_threads = 1
         return onnxruntime.InferenceSession(
             str(self.folder / "model.onnx"), options, providers=["CPUExecutionProvider"]
         )

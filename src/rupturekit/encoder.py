@@ -1,6 +1,7 @@
-"""The network that is trained: an encoder with heads, from any base, and how it is written for onnxruntime.
+"""The network that is trained: an encoder with heads, from any base, and how it is run and written for onnxruntime.
 
-Needs the ``train`` extra. The shipped form of the same network is run by `rupturekit.classifier` without torch.
+Needs the ``train`` extra. The shipped form of the same network is run by `rupturekit.classifier` without torch; here
+`TorchClassifier` runs it on a GPU, the windows of many sessions at a time.
 """
 
 from __future__ import annotations
@@ -8,18 +9,27 @@ from __future__ import annotations
 import json
 import re
 import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import tee
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from torch import nn
-from torch.nn import functional as F
+
+try:
+    import torch
+    from safetensors.torch import load_file
+    from torch import nn
+    from torch.nn import functional as F
+    from transformers import AutoConfig, AutoModel, AutoTokenizer
+except ImportError as error:
+    raise ImportError(f'{error}; pip install "rupturekit[train]"', name=error.name) from None
 
 from .annotation import FAMILIES
-from .classifier import FEATURES, Recipe
+from .classifier import FEATURES, Classifier, ModelOutput, Predicted, Recipe, read_windows
 from .coding import MARKERS
+from .transcript import Transcript
 
 TOKENS = ("cls", "sep", "therapist", "client", "other")
 """The fields of a recipe that are an encoder's own."""
@@ -83,16 +93,21 @@ _LAYER = re.compile(r"\b(?:layers?|h|blocks?)\.(\d+)\.")
 
 
 def new_encoder(
-    base: str | Path, tokenizer: Any, recipe: Recipe, *, features: bool = True, frozen_layers: int = 0
+    base: str | Path,
+    tokenizer: Any,
+    recipe: Recipe,
+    *,
+    features: bool = True,
+    frozen_layers: int = 0,
+    fused: bool = False,
 ) -> Encoder:
     """Return the encoder before training: new heads on ``base``, or the weights of a model folder.
 
     Embeddings and the lowest layers are frozen: rare words would be fitted to the few sessions they stand in.
+    ``fused`` takes the base's fused attention, if it has one.
     """
-    from transformers import AutoConfig, AutoModel
-
     # eager attention: at these lengths it is a half faster on a CPU than the fused kernel, backward included
-    how: dict[str, Any] = {"attn_implementation": "eager"}
+    how: dict[str, Any] = {} if fused else {"attn_implementation": "eager"}
     if model_folder(base):
         kept = json.loads((Path(base) / "config.json").read_text("utf-8"))["encoder"]
         config = AutoConfig.for_model(**kept)
@@ -112,8 +127,6 @@ def new_encoder(
         rows[had:] = rows[:had].mean(0) + rows[:had].std(0) * torch.randn(len(rows) - had, rows.shape[1])
     model = Encoder(body, body.config.hidden_size, features=features)
     if model_folder(base):
-        from safetensors.torch import load_file
-
         weights = load_file(str(Path(base) / "model.safetensors"))
         model.load_state_dict({name: tensor.float() for name, tensor in weights.items()})
     else:  # markers are rare: begin near their rate
@@ -146,7 +159,6 @@ def read_base(base: str | Path, recipe: Recipe) -> tuple[Any, Recipe]:
         If the tokenizer has no token that opens and ends a text, or no fast form.
     """
     from tokenizers import Tokenizer
-    from transformers import AutoTokenizer
 
     if model_folder(base):
         tokenizer = Tokenizer.from_file(str(Path(base) / "tokenizer.json"))
@@ -188,6 +200,213 @@ def name_of(base: str) -> str:
     card = Path(base) / "README.md"
     titles = re.findall(r"^# (\S+)\s*$", card.read_text("utf-8"), re.MULTILINE) if card.is_file() else []
     return titles[0] if titles else Path(base).name if Path(base).exists() else base
+
+
+# --- running it ------------------------------------------------------------------------------------------
+
+BATCH = 16_384
+"""Tokens of a batch on a GPU, padding counted."""
+AHEAD = 8 * BATCH
+"""Tokens of the sessions that are read ahead to be batched together; a session counts for a window at least."""
+
+_Inputs = Mapping[str, np.ndarray]
+_Logits = tuple[np.ndarray, np.ndarray]
+
+
+def predict(
+    model: Encoder,
+    transcripts: Iterable[Transcript],
+    tokenizer: Any,
+    recipe: Recipe,
+    hidden: Mapping[bytes, np.ndarray] | None = None,
+    *,
+    tokens: int = 0,
+    bf16: bool = False,
+) -> Iterator[Predicted]:
+    """Yield, for each session in order, turn logits (n_turns, 5 + markers) and each turn's token logits.
+
+    Some sessions are read ahead (`AHEAD`), so there may be any number of them. What the reading of one raises is
+    raised here, and those that were read with it are lost.
+
+    Parameters
+    ----------
+    model : Encoder
+    transcripts : iterable of Transcript
+    tokenizer : tokenizers.Tokenizer
+    recipe : Recipe
+    hidden : mapping, optional
+        What a frozen base made of each window, by the bytes of its token ids.
+    tokens : int
+        How many tokens a batch of windows may hold, padding counted; 0 runs every window by itself.
+    bf16 : bool
+        Whether the base computes in bfloat16; the heads compute in float32.
+    """
+    n_markers = model.turn_head.out_features - len(FAMILIES) - 1
+    ahead: list[tuple[Transcript, list[_Inputs]]] = []
+    size = 0
+
+    def answered() -> Iterator[Predicted]:
+        said = iter(_run(model, [inputs for _, asked in ahead for inputs in asked], hidden, tokens, bf16))
+        for transcript, _ in ahead:
+            yield read_windows(transcript, tokenizer, recipe, n_markers, lambda _: next(said))
+
+    for transcript in transcripts:
+        asked = _asked(transcript, tokenizer, recipe, n_markers)
+        ahead.append((transcript, asked))
+        size += max(recipe.window, sum(inputs["input_ids"].size for inputs in asked))
+        if size >= AHEAD:
+            yield from answered()
+            ahead, size = [], 0
+    yield from answered()
+
+
+def _asked(transcript: Transcript, tokenizer: Any, recipe: Recipe, n_markers: int) -> list[_Inputs]:
+    """Return what `read_windows` would have run."""
+    asked: list[_Inputs] = []
+
+    def run(inputs: _Inputs) -> _Logits:
+        asked.append(inputs)
+        n_pieces, n_tokens = inputs["features"].shape[1], inputs["input_ids"].shape[1]
+        return np.zeros((1, n_pieces, len(FAMILIES) + 1 + n_markers)), np.zeros((1, n_tokens, len(FAMILIES)))
+
+    read_windows(transcript, tokenizer, recipe, n_markers, run)
+    return asked
+
+
+@torch.inference_mode()
+def _run(
+    model: Encoder,
+    asked: Sequence[_Inputs],
+    hidden: Mapping[bytes, np.ndarray] | None,
+    tokens: int,
+    bf16: bool,
+) -> list[_Logits]:
+    """Run windows in batches; return their logits in the order of the windows."""
+    device = next(model.parameters()).device
+    batches = list(_batches([inputs["input_ids"].size for inputs in asked], tokens))
+    said = []
+    for batch in batches:
+        ids, owner, features = (
+            padded([asked[i][name][0] for i in batch], value).to(device)
+            for name, value in (("input_ids", -1), ("owner", -1), ("features", 0))
+        )
+        if hidden:
+            read = padded([hidden[asked[i]["input_ids"].tobytes()] for i in batch]).to(device)
+        else:
+            with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
+                read = model.hidden(ids).float()
+        said.append(model.heads(read, owner, features))
+    # fetched when all are under way: a GPU reads on while the next batch is made
+    out: dict[int, _Logits] = {}
+    for batch, (turn, token) in zip(batches, said):
+        rows = zip(turn.cpu().numpy()[:, None], token.cpu().numpy()[:, None])
+        out.update(zip(batch, rows))
+    return [out[i] for i in range(len(asked))]
+
+
+def _batches(lengths: Sequence[int], tokens: int) -> Iterator[list[int]]:
+    """Put windows of like length together, the longest first; none is left out for its length.
+
+    Examples
+    --------
+    >>> list(_batches([3, 9, 4, 4, 20], 10))
+    [[4], [1], [2, 3], [0]]
+    """
+    batch: list[int] = []
+    for i in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
+        if batch and (len(batch) + 1) * lengths[batch[0]] > tokens:
+            yield batch
+            batch = []
+        batch.append(i)
+    if batch:
+        yield batch
+
+
+def padded(arrays: Sequence[np.ndarray], value: float = 0) -> torch.Tensor:
+    """Stack arrays that differ in length, with ``value`` behind the shorter ones."""
+    out = np.full((len(arrays), max(map(len, arrays)), *arrays[0].shape[1:]), value, arrays[0].dtype)
+    for i, array in enumerate(arrays):
+        out[i, : len(array)] = array
+    return torch.from_numpy(out)
+
+
+class TorchClassifier(Classifier):
+    """A model folder run by torch, on a GPU: the windows of many sessions at a time, in bfloat16.
+
+    Weights are rounded as they are stored for onnxruntime, so that it is the model that the processor runs.
+
+    Parameters
+    ----------
+    folder : Path
+        With ``model.safetensors`` besides what `Classifier` reads.
+    device : str
+        Such as ``"cuda"`` or ``"cuda:1"``; ``"cpu"`` works too.
+    bf16 : bool
+        Whether the encoder computes in bfloat16, and not in float32.
+
+    Raises
+    ------
+    ValueError
+        If the folder has no weights for torch, or torch has no such device here.
+    """
+
+    def __init__(self, folder: Path, device: str = "cuda", bf16: bool = True) -> None:
+        super().__init__(folder)
+        if not (folder / "model.safetensors").is_file():
+            raise ValueError(
+                f"{folder}: no model.safetensors, which torch runs; the wheel leaves it out. Give the repository's "
+                "models/ folder of that name, or a folder that `rupturekit train` wrote"
+            )
+        self.device, self.bf16 = device, bf16
+        _check_device(device)
+        encoder = new_encoder(folder, self._tokenizer, self.recipe, fused=True)
+        for weight in encoder.parameters():
+            weight.data = _as_stored(weight.data)
+        self._encoder = encoder.to(device).eval()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.folder.absolute(), self.device, self.bf16)
+
+    @classmethod
+    def load(cls, path: str | Path | None = None, device: str = "cuda", bf16: bool = True) -> TorchClassifier:
+        """Load a model folder; without a path, the one that comes with the package.
+
+        Raises
+        ------
+        ValueError
+            As for `Classifier.load`; if there are no weights for torch; or if torch has no such device here.
+        """
+        return cls(Classifier.load(path).folder, device, bf16)
+
+    def __call__(self, transcript: Transcript) -> ModelOutput:
+        """Read one session and return what the encoder says of every turn."""
+        return next(self.pipe([transcript]))
+
+    def pipe(self, transcripts: Iterable[Transcript]) -> Iterator[ModelOutput]:
+        """Read sessions, some at a time; yield what the encoder says of each, in their order.
+
+        If one of them cannot be read, its error is raised, and those that were read with it are lost: read them
+        one by one then.
+        """
+        ours, theirs = tee(transcripts)
+        said = predict(self._encoder, theirs, self._tokenizer, self.recipe, tokens=BATCH, bf16=self.bf16)
+        return (self.output(transcript, *one) for one, transcript in zip(said, ours))
+
+
+def _check_device(device: str) -> None:
+    try:
+        torch.zeros(1, device=device).item()
+    except Exception as error:
+        why = str(error).split("\n")[0]
+        raise ValueError(f"device {device!r}: torch cannot use it here ({why})") from None
+
+
+def _as_stored(weight: torch.Tensor) -> torch.Tensor:
+    """Round weights as `export_onnx` does."""
+    if weight.ndim != 2 or weight.numel() < 10_000:
+        return weight
+    scale = weight.abs().amax(1, keepdim=True).clamp(min=1e-12) / 127
+    return (weight / scale).round().clamp(-127, 127) * scale
 
 
 def export_onnx(model: Encoder, path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import tee
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast
@@ -229,8 +230,13 @@ class Annotator:
         )
 
     def pipe(self, transcripts: Iterable[Transcript]) -> Iterator[AnnotatedTranscript]:
-        """Annotate transcripts one after the other, as they come."""
-        return map(self, transcripts)
+        """Annotate transcripts one after the other, as they come; on a device, the model reads some at a time."""
+        read: Callable[[Iterable[Transcript]], Iterator[Any]] | None = getattr(self.model, "pipe", None)
+        if read is None:
+            return map(self, transcripts)
+        ours, theirs = tee(transcripts)
+        # the model's output first: it reads ahead of what is annotated
+        return (self._annotated(one, output) for output, one in zip(read(theirs), ours))
 
     def _decide(self, transcript: Transcript, found: Iterable[Marker], output: Any) -> Any:
         weights = score.rule_scores(transcript, found)
@@ -260,4 +266,11 @@ def _load_model(model: str | PathLike[str] | Model | None, device: str | None) -
         return model
     from .classifier import Classifier
 
-    return cast(Model, Classifier.load() if model == SHIPPED else Classifier.load(Path(model)))
+    path = None if model == SHIPPED else Path(model)
+    if device is None:
+        return cast(Model, Classifier.load(path))
+    try:
+        from .encoder import TorchClassifier
+    except ImportError as error:
+        raise ValueError(f"device {device!r}: {error}") from None
+    return cast(Model, TorchClassifier.load(path, device))

@@ -23,9 +23,9 @@ from torch.nn import functional as F
 from .annotation import FAMILIES, AnnotatedTranscript
 from .calibration import annotate_held_out, calibrate, configuration, hold, measure
 from .card import write_card
-from .classifier import Piece, Predicted, Recipe, Window, read_windows, turn_features, windows
+from .classifier import Piece, Predicted, Recipe, Window, turn_features, windows
 from .coding import FAMILY_OF, MARKERS, Votes, group_of, read_coded, read_synthetic, votes
-from .encoder import Encoder, export_onnx, name_of, new_encoder, read_base
+from .encoder import Encoder, export_onnx, name_of, new_encoder, padded, predict, read_base
 from .transcript import Transcript
 
 CERTAINTY = {1: 0.75, 2: 0.95, 3: 1.0}
@@ -173,22 +173,15 @@ def _share_of_piece(piece: Piece, coded: Targets) -> np.ndarray:
     return share
 
 
-def _padded(arrays: Sequence[np.ndarray], value: float = 0) -> torch.Tensor:
-    out = np.full((len(arrays), max(map(len, arrays)), *arrays[0].shape[1:]), value, arrays[0].dtype)
-    for i, array in enumerate(arrays):
-        out[i, : len(array)] = array
-    return torch.from_numpy(out)
-
-
 def _collate(batch: Sequence[Example]) -> tuple[torch.Tensor, ...]:
     return (
-        _padded([e.ids for e in batch], -1),
-        _padded([e.owner for e in batch], -1),
-        _padded([e.features for e in batch]),
-        _padded([e.targets for e in batch]),
-        _padded([e.weight for e in batch]),
-        _padded([e.tokens for e in batch]),
-        _padded([e.token_weight for e in batch]),
+        padded([e.ids for e in batch], -1),
+        padded([e.owner for e in batch], -1),
+        padded([e.features for e in batch]),
+        padded([e.targets for e in batch]),
+        padded([e.weight for e in batch]),
+        padded([e.tokens for e in batch]),
+        padded([e.token_weight for e in batch]),
     )
 
 
@@ -283,7 +276,7 @@ def learn(model: Encoder, examples: Sequence[Example], settings: Settings, *, qu
             ids, owner, features, targets, weight, tokens, token_weight = (t.to(device) for t in _collate(chosen))
             known = [e.hidden for e in chosen if e.hidden is not None]
             with torch.autocast(device, torch.bfloat16):
-                hidden = _padded(known).to(device) if known else model.hidden(ids)
+                hidden = padded(known).to(device) if known else model.hidden(ids)
                 logits, token_logits = model.heads(hidden, owner, features)
             loss = F.binary_cross_entropy_with_logits(logits.float(), targets, reduction="none") * weight * column
             loss = loss.sum() / (weight[..., :2].sum() + weight[..., 2:4].sum()).clamp(min=1) * 2
@@ -300,32 +293,6 @@ def learn(model: Encoder, examples: Sequence[Example], settings: Settings, *, qu
         if not quiet:
             print(f"  epoch {epoch + 1}/{settings.epochs}: loss {total / len(batches):.4f}", flush=True)
     return model.eval()
-
-
-@torch.no_grad()
-def predict(
-    model: Encoder,
-    transcripts: Iterable[Transcript],
-    tokenizer: Any,
-    recipe: Recipe,
-    hidden: Mapping[bytes, np.ndarray] | None = None,
-) -> list[Predicted]:
-    """Return, for each session, turn logits (n_turns, 5 + markers) and each turn's token logits.
-
-    ``hidden`` is what a frozen base made of each window, by the bytes of its token ids.
-    """
-    device = next(model.parameters()).device
-
-    def run(inputs: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-        ids, owner, features = (torch.from_numpy(inputs[n]).to(device) for n in ("input_ids", "owner", "features"))
-        if hidden:
-            read = torch.from_numpy(hidden[inputs["input_ids"].tobytes()][None]).to(device)
-            turn, token = model.heads(read, owner, features)
-        else:
-            turn, token = model(ids, owner, features)
-        return turn.float().cpu().numpy(), token.float().cpu().numpy()
-
-    return [read_windows(t, tokenizer, recipe, len(MARKERS), run) for t in transcripts]
 
 
 def folds(sessions: Sequence[AnnotatedTranscript], k: int) -> list[int]:

@@ -245,5 +245,8 @@ class Workers:
 
     def close(self) -> None:
         """Let the workers finish what they have in hand, and go."""
+        if self._client is not None:
+            self._executor.shutdown(wait=False)  # which, on a cluster, takes back what was handed in
+            return
         for executor in filter(None, (self._executor, self._lone)):
             executor.shutdown(wait=True, cancel_futures=True)
