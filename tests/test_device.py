@@ -238,17 +238,18 @@ def test_without_the_train_extra_it_is_named(missing):
     assert re.search(rf'{missing}.*; pip install "rupturekit\[train\]"', done.stderr)
 
 
-def test_a_folder_is_annotated_on_a_device_with_the_markers_of_the_processor(tmp_path):
+def test_a_folder_is_annotated_on_a_device_with_the_markers_of_the_processor(
+    sessions: list[Transcript], tmp_path: Path
+) -> None:
     import rupturekit as rk
 
-    for session in SESSIONS[:6]:
+    for session in sessions[:6]:
         turns = "\n\n".join(f"{t.role[0].upper()}: {t.text}" for t in session)
         (tmp_path / f"{session.id}.txt").write_text(turns, "utf-8")
-    model = Path(__file__).parents[1] / "models" / "withdrawal-en"
     found = {}
     for device in (None, "cpu"):
         out = tmp_path / f"out-{device}"
-        rk.annotate_folder(sorted(tmp_path.glob("*.txt")), out, rk.Annotator(model, device=device))
+        rk.annotate_folder(sorted(tmp_path.glob("*.txt")), out, rk.Annotator(MODEL, device=device))
         found[device] = {(a.transcript.id, m.turn, m.family) for a in rk.load(out) for m in a.markers}
     assert found[None]
     assert len(found[None] & found["cpu"]) / len(found[None] | found["cpu"]) >= 0.95
