@@ -68,9 +68,12 @@ def test_the_python_of_the_readme_runs(monkeypatch, tmp_path, capsys):
     for who, words in [("Speaker 1", "How has this been for you?"), ("Speaker 2", "This isn't helping.")] * 6:
         document.add_paragraph(f"{who}: {words}")
     document.save(str(tmp_path / "session.docx"))
+    (tmp_path / "sessions").mkdir()
+    (tmp_path / "sessions" / "s1.txt").write_text("T: How has this been?\n\nC: This isn't helping.", "utf-8")
     monkeypatch.chdir(tmp_path)
     exec(annotate, {})
     assert "complaint_progress" in capsys.readouterr().out
+    assert (tmp_path / "annotated" / "run.json").exists()
     (tmp_path / "codes").mkdir()
     (transcript,) = rk.read_all(tmp_path / "session.docx", roles={"Speaker 1": "therapist", "Speaker 2": "client"})
     for coder in ("AB", "CD"):
