@@ -106,6 +106,21 @@ def test_an_annotator_that_was_pickled_is_the_same_and_one_of_another_version_is
         pickle.loads(data)
 
 
+def test_workers_of_another_version_end_the_run(archive: Path, tmp_path: Path) -> None:
+    other = rk.Annotator(model=None)
+    other.provenance = replace(other.provenance, version="0.0.0")
+    with pytest.raises(OutputError, match="another version"):
+        annotate_folder(archive, tmp_path / "out", other, workers=1)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_model_that_was_used_already_goes_to_workers(archive: Path, tmp_path: Path) -> None:
+    annotator = rk.Annotator(rk.Classifier.load())
+    annotate_folder(archive / "s1.txt", tmp_path / "here", annotator)
+    annotate_folder(archive / "s1.txt", tmp_path / "there", annotator, workers=1)
+    assert outputs(tmp_path / "there") == outputs(tmp_path / "here")
+
+
 def test_hidden_words_names_and_paths_are_hidden_by_workers_too(
     archive: Path, tmp_path: Path, rules: rk.Annotator
 ) -> None:
@@ -152,6 +167,7 @@ def test_a_run_killed_at_any_moment_goes_on_to_the_same_bytes(
         done = in_a_child(lambda: annotate_folder(archive, out, rules), rng.uniform(0, 1.3 * took))
         if not done and not (out / "run.json").exists():
             killed += 1
+            assert killed < 600, "no run comes to its end"
             continue
         ended += 1
         assert {name: data for name, data in outputs(out).items() if not name.startswith(".")} == whole
@@ -303,7 +319,7 @@ def test_fail_fast_stops_and_keeps_what_was_done(
 ) -> None:
     out = tmp_path / "out"
     (archive / "s9.txt").write_bytes(b"")
-    with pytest.raises(Stopped, match="empty"):
+    with pytest.raises(Stopped, match=r"s9\.txt: .*empty"):
         annotate_folder(archive, out, rules, fail_fast=True, workers=workers)
     assert not (out / "run.json").exists()
     (archive / "s9.txt").unlink()
@@ -446,10 +462,19 @@ def cluster() -> Any:
 
 
 def test_a_cluster_writes_the_same_bytes(
-    archive: Path, tmp_path: Path, rules: rk.Annotator, whole: dict[str, bytes], cluster: Any
+    archive: Path,
+    tmp_path: Path,
+    rules: rk.Annotator,
+    whole: dict[str, bytes],
+    cluster: Any,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     annotate_folder(archive, tmp_path / "out", rules, client=cluster)
     assert outputs(tmp_path / "out") == whole
+    # its workers were started elsewhere, and paths may be relative
+    monkeypatch.chdir(archive)
+    annotate_folder(".", "../relative", rules, client=cluster)
+    assert outputs(tmp_path / "relative") == whole
     address = cluster.scheduler.address
     done = subprocess.run(
         command(archive, "--out", tmp_path / "by-address", "--scheduler", address), capture_output=True, text=True

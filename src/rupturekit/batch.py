@@ -22,15 +22,16 @@ import zlib
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, CancelledError, Future, wait
-from contextlib import closing
+from contextlib import closing, nullcontext
 from dataclasses import asdict, dataclass, replace
 from os import PathLike
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, get_args
 
 from . import __version__
 from .inputs import SUFFIXES, Input, Reading, find
-from .pipeline import Annotator
+from .pipeline import Annotator, OtherVersion
 from .readers import RawSession
 from .readers.praat import together
 from .store import FOLDER, OutputError, Store, key
@@ -167,20 +168,19 @@ class _Run:
             return []
         if file.slots is None and file.ids is not None:
             names = [self.names.give(file.entry, id) for id in file.ids]
-            of = [key(file.key.hex(), n, name, self.clients.get(name)) for n, name in enumerate(names)]
+            of = [key(file.key, n, name, self.clients.get(name)) for n, name in enumerate(names)]
             file.slots = [_Slot(name, k, self._kept(k)) for name, k in zip(names, of)]
             if file.raw is None and any(slot.outcome is None for slot in file.slots):
                 self._submit(_Task(file))
         if file.slots is None:
             return None
-        missing = [n for n, slot in enumerate(file.slots) if slot.outcome is None]
+        missing = [(n, slot) for n, slot in enumerate(file.slots) if slot.outcome is None]
         if missing and file.raw is None:
             return None
         raw, file.raw = file.raw or [], None
-        slots = [(n, file.slots[n]) for n in missing]
         return [
             _Task(file, (slot,), ((file.entry, Session(raw[n], slot.id, self.clients.get(slot.id))),))
-            for n, slot in slots
+            for n, slot in missing
         ]
 
     def _kept(self, key: bytes) -> SessionOutcome | None:
@@ -208,6 +208,8 @@ class _Run:
                     lost.append(task)
                 elif isinstance(error, CancelledError):
                     raise OutputError("the cluster is gone; what was done is kept: start the run again to go on")
+                elif isinstance(error, OtherVersion):
+                    raise OutputError(str(error))
                 else:
                     yield task, error or future.result()
             # with its pool, all that was handed in is lost; one of these is to blame
@@ -229,7 +231,7 @@ class _Run:
                 said = "the file changed while it was read; try again"
             if died or isinstance(said, str):
                 file.failed, file.slots = DIED if died else said, None
-                return [file.failed]
+                return [self._told(file.entry, file.failed)]
             file.raw, file.ids = said, [raw.id for raw in said]
             # with --no-text the table's own ids are left nowhere
             if self.job.hide is None:
@@ -248,7 +250,10 @@ class _Run:
                 self.met.update(one.met)
                 told = {"outcome": asdict(one.outcome), "met": one.met, "sizes": one.sizes}
                 self.store.put(slot.key, told, one.data)
-        return [one.outcome.reason for one in said if one.outcome.reason]
+        return [self._told(what[0], one.outcome.reason) for what, one in zip(task.work, said) if one.outcome.reason]
+
+    def _told(self, entry: Input, reason: str) -> str:
+        return f"{self.job.shown(entry.name)}: {reason}"
 
 
 def _together(tasks: Sequence[_Task]) -> _Task:
@@ -362,7 +367,8 @@ def annotate_folder(
     Raises
     ------
     OutputError
-        If the output folder is a file, or has outputs and ``overwrite`` is not given, or another run writes there.
+        If the output folder is a file, or has outputs and ``overwrite`` is not given, or another run writes there; if
+        the workers have another version of rupturekit or of the model.
     Stopped
         With ``fail_fast``, at a failure; what was done is kept.
     FileNotFoundError
@@ -391,7 +397,11 @@ def annotate_folder(
         known = " ".join(sorted(SUFFIXES))
         raise ValueError(f"no transcript among the {len(inputs)} files found; suffixes known are {known}")
     if workers is None:
-        workers = _worth([entry for entry in inputs if not entry.skip])
+        # processes that share a GPU would each load the model there
+        workers = 0 if annotator.device else _worth([entry for entry in inputs if not entry.skip])
+    if client is not None:
+        # a cluster's workers were not started in this folder
+        inputs = [replace(entry, path=entry.path.absolute()) for entry in inputs]
     job = Job(annotator, replace(reading, clients=None), tuple(formats), hide)
     part = slice(shard[0] - 1, None, shard[1]) if shard else slice(None)
     files = [_File(entry) for entry in inputs[part]]
@@ -442,10 +452,13 @@ def check_output(out: Path, overwrite: bool) -> None:
 
 
 def _bar(total: int, shown: bool) -> Any:
+    if not shown:
+        # even a bar that is disabled starts a thread, and takes a lock that forks of this process share
+        return nullcontext(SimpleNamespace(total=total, update=lambda n: None))
     from tqdm import tqdm
 
     # disable=None shows the bar on a terminal only
-    return tqdm(total=total, unit="session", disable=None if shown else True, smoothing=0.05)
+    return tqdm(total=total, unit="session", disable=None, smoothing=0.05)
 
 
 def _outcome(file: _File, job: Job) -> InputOutcome:

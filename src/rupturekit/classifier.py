@@ -15,7 +15,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -193,37 +193,31 @@ def _cut(piece: Piece, part: slice) -> Piece:
     return Piece(piece.turn, piece.role, piece.ids[part], piece.offsets[part])
 
 
+Inputs = Mapping[str, np.ndarray]
+"""Of one window: ``input_ids`` and ``owner``, shape (n_tokens,), ``features``, shape (n_pieces, len(FEATURES))."""
+Logits = tuple[np.ndarray, np.ndarray]
+"""Of one window: its pieces', shape (n_pieces, 5 + markers), and its tokens', shape (n_tokens, 4)."""
 Predicted = tuple[np.ndarray, list[list[tuple[int, int, np.ndarray]]]]
 """One session's turn logits, shape (n_turns, 5 + markers), and each turn's tokens (start, end, family logits)."""
 
 
-def read_windows(
-    transcript: Transcript,
-    tokenizer: Tokenizer,
-    recipe: Recipe,
-    n_markers: int,
-    run: Callable[[Mapping[str, np.ndarray]], tuple[np.ndarray, np.ndarray]],
-) -> Predicted:
-    """Run an encoder over a session, one window at a time, and put the pieces' answers together by turn.
+def inputs_of(read: Iterable[Window], transcript: Transcript) -> Iterator[Inputs]:
+    """Yield what the encoder reads of each window of a session."""
+    features = turn_features(transcript)
+    for window in read:
+        yield {**window.arrays(), "features": features[[piece.turn for piece in window.pieces]]}
 
-    Parameters
-    ----------
-    run : callable
-        From ``input_ids`` and ``owner``, shape (1, n_tokens), and ``features``, shape (1, n_pieces,
-        len(FEATURES)), to logits of the pieces, shape (1, n_pieces, 5 + n_markers), and of the tokens,
-        shape (1, n_tokens, 4).
-    """
+
+def by_turn(transcript: Transcript, read: Iterable[Window], said: Iterable[Logits], n_markers: int) -> Predicted:
+    """Put what the encoder says of a session's windows together by turn."""
     logits = np.full((len(transcript), N_FAMILIES + 1 + n_markers), -np.inf, np.float32)
     evidence: list[list[tuple[int, int, np.ndarray]]] = [[] for _ in transcript]
-    features = turn_features(transcript)
-    for window in windows(transcript, tokenizer, recipe):
-        inputs = {**window.arrays(), "features": features[[piece.turn for piece in window.pieces]]}
-        of_pieces, of_tokens = run({name: array[None] for name, array in inputs.items()})
+    for window, (of_pieces, of_tokens) in zip(read, said):
         position = 1
         for i, piece in enumerate(window.pieces):
             if window.first <= i < window.last:
-                logits[piece.turn] = np.maximum(logits[piece.turn], of_pieces[0, i])
-                rows = of_tokens[0, position + 1 : position + 1 + len(piece.ids)]
+                logits[piece.turn] = np.maximum(logits[piece.turn], of_pieces[i])
+                rows = of_tokens[position + 1 : position + 1 + len(piece.ids)]
                 evidence[piece.turn] += [(a, b, r) for (a, b), r in zip(piece.offsets, rows)]
             position += len(piece.ids) + 2
     return logits, evidence
@@ -314,7 +308,7 @@ class Readout:
     def output(
         self, transcript: Transcript, logits: np.ndarray, evidence: Sequence[Sequence[tuple[int, int, np.ndarray]]]
     ) -> ModelOutput:
-        """Put what `read_windows` returned for a session into the form that scoring reads."""
+        """Put what `by_turn` returned for a session into the form that scoring reads."""
         spans: list[dict[str, tuple[int, int]]] = []
         for turn, found in zip(transcript, evidence):
             own = {"client": CLIENT_FAMILIES, "therapist": FAMILIES[2:]}.get(turn.role, ())
@@ -414,6 +408,10 @@ class Classifier(Readout):
         self.name: str = self.config["name"]
         self.recipe = Recipe(**self.config["recipe"])
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # an open session of onnxruntime cannot be pickled
+        return type(self), (self.folder.absolute(),)
+
     @classmethod
     def load(cls, path: str | Path | None = None) -> Classifier:
         """Load a model folder; without a path, the one that comes with the package.
@@ -464,9 +462,11 @@ class Classifier(Readout):
     def __call__(self, transcript: Transcript) -> ModelOutput:
         """Read one session and return what the encoder says of every turn."""
 
-        def run(inputs: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-            turn, token = self._session.run(["turn_logits", "token_logits"], dict(inputs))
-            return turn, token
+        read = list(windows(transcript, self._tokenizer, self.recipe))
+        said = map(self._run, inputs_of(read, transcript))
+        return self.output(transcript, *by_turn(transcript, read, said, len(self.marker_names)))
 
-        said = read_windows(transcript, self._tokenizer, self.recipe, len(self.marker_names), run)
-        return self.output(transcript, *said)
+    def _run(self, inputs: Inputs) -> Logits:
+        names = ["turn_logits", "token_logits"]
+        turn, token = self._session.run(names, {name: array[None] for name, array in inputs.items()})
+        return turn[0], token[0]

@@ -27,7 +27,19 @@ except ImportError as error:
     raise ImportError(f'{error}; pip install "rupturekit[train]"', name=error.name) from None
 
 from .annotation import FAMILIES
-from .classifier import FEATURES, Classifier, ModelOutput, Predicted, Recipe, read_windows
+from .classifier import (
+    FEATURES,
+    Classifier,
+    Inputs,
+    Logits,
+    ModelOutput,
+    Predicted,
+    Recipe,
+    Window,
+    by_turn,
+    inputs_of,
+    windows,
+)
 from .coding import MARKERS
 from .transcript import Transcript
 
@@ -209,9 +221,6 @@ BATCH = 16_384
 AHEAD = 8 * BATCH
 """Tokens of the sessions that are read ahead to be batched together; a session counts for a window at least."""
 
-_Inputs = Mapping[str, np.ndarray]
-_Logits = tuple[np.ndarray, np.ndarray]
-
 
 def predict(
     model: Encoder,
@@ -242,52 +251,42 @@ def predict(
         Whether the base computes in bfloat16; the heads compute in float32.
     """
     n_markers = model.turn_head.out_features - len(FAMILIES) - 1
-    ahead: list[tuple[Transcript, list[_Inputs]]] = []
+    ahead: list[tuple[Transcript, list[Window]]] = []
+    asked: list[Inputs] = []
     size = 0
 
     def answered() -> Iterator[Predicted]:
-        said = iter(_run(model, [inputs for _, asked in ahead for inputs in asked], hidden, tokens, bf16))
-        for transcript, _ in ahead:
-            yield read_windows(transcript, tokenizer, recipe, n_markers, lambda _: next(said))
+        said = iter(_run(model, asked, hidden, tokens, bf16))
+        for transcript, read in ahead:
+            yield by_turn(transcript, read, said, n_markers)
 
     for transcript in transcripts:
-        asked = _asked(transcript, tokenizer, recipe, n_markers)
-        ahead.append((transcript, asked))
-        size += max(recipe.window, sum(inputs["input_ids"].size for inputs in asked))
+        read = list(windows(transcript, tokenizer, recipe))
+        ahead.append((transcript, read))
+        own = list(inputs_of(read, transcript))
+        asked += own
+        size += max(recipe.window, sum(len(inputs["input_ids"]) for inputs in own))
         if size >= AHEAD:
             yield from answered()
-            ahead, size = [], 0
+            ahead, asked, size = [], [], 0
     yield from answered()
-
-
-def _asked(transcript: Transcript, tokenizer: Any, recipe: Recipe, n_markers: int) -> list[_Inputs]:
-    """Return what `read_windows` would have run."""
-    asked: list[_Inputs] = []
-
-    def run(inputs: _Inputs) -> _Logits:
-        asked.append(inputs)
-        n_pieces, n_tokens = inputs["features"].shape[1], inputs["input_ids"].shape[1]
-        return np.zeros((1, n_pieces, len(FAMILIES) + 1 + n_markers)), np.zeros((1, n_tokens, len(FAMILIES)))
-
-    read_windows(transcript, tokenizer, recipe, n_markers, run)
-    return asked
 
 
 @torch.inference_mode()
 def _run(
     model: Encoder,
-    asked: Sequence[_Inputs],
+    asked: Sequence[Inputs],
     hidden: Mapping[bytes, np.ndarray] | None,
     tokens: int,
     bf16: bool,
-) -> list[_Logits]:
+) -> list[Logits]:
     """Run windows in batches; return their logits in the order of the windows."""
     device = next(model.parameters()).device
-    batches = list(_batches([inputs["input_ids"].size for inputs in asked], tokens))
+    batches = list(_batches([len(inputs["input_ids"]) for inputs in asked], tokens))
     said = []
     for batch in batches:
         ids, owner, features = (
-            padded([asked[i][name][0] for i in batch], value).to(device)
+            padded([asked[i][name] for i in batch], value).to(device)
             for name, value in (("input_ids", -1), ("owner", -1), ("features", 0))
         )
         if hidden:
@@ -297,10 +296,9 @@ def _run(
                 read = model.hidden(ids).float()
         said.append(model.heads(read, owner, features))
     # fetched when all are under way: a GPU reads on while the next batch is made
-    out: dict[int, _Logits] = {}
+    out: dict[int, Logits] = {}
     for batch, (turn, token) in zip(batches, said):
-        rows = zip(turn.cpu().numpy()[:, None], token.cpu().numpy()[:, None])
-        out.update(zip(batch, rows))
+        out.update(zip(batch, zip(turn.cpu().numpy(), token.cpu().numpy())))
     return [out[i] for i in range(len(asked))]
 
 

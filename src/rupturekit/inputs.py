@@ -39,8 +39,10 @@ class Reading:
 
     def roles_in(self, raw: RawSession) -> dict[str, str]:
         """Return the given roles of those who speak in a session: one map serves many sessions."""
+        if not self.roles:
+            return {}
         speakers = {speaker_key(utterance.speaker) for utterance in raw.utterances}
-        return {label: role for label, role in (self.roles or {}).items() if speaker_key(label) in speakers}
+        return {label: role for label, role in self.roles.items() if speaker_key(label) in speakers}
 
 
 @dataclass(frozen=True, slots=True)

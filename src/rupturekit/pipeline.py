@@ -23,6 +23,10 @@ SHIPPED = "withdrawal-en"
 """Name of the model that comes with the package."""
 
 
+class OtherVersion(RuntimeError):
+    """An annotator that was pickled cannot be made again here as it was."""
+
+
 class Model(Protocol):
     """What `Annotator` asks of a model; `rupturekit.Classifier` is one."""
 
@@ -257,7 +261,7 @@ class Annotator:
 def _again(made_of: dict[str, Any], provenance: Provenance) -> Annotator:
     annotator = Annotator(**made_of)
     if annotator.provenance != provenance:
-        raise RuntimeError("this worker has another version of rupturekit, its rules or its model than the run")
+        raise OtherVersion("the workers have another version of rupturekit, its rules or its model than the run")
     return annotator
 
 

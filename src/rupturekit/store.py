@@ -70,7 +70,7 @@ class Store:
         try:
             for file in [] if shard else sorted(self.folder.glob("shard-*.db")):
                 self._take_in(file)
-        except OutputError:
+        except (OutputError, sqlite3.Error):
             self._db.close()
             raise
 

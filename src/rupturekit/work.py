@@ -112,15 +112,15 @@ def annotate(job: Job | bytes, work: Sequence[tuple[Input, Session]]) -> list[Sa
     # a cluster may give a process several tasks at a time, and spaCy's vocabulary is shared
     with _ONE_AT_A_TIME:
         job = _unpacked(job) if isinstance(job, bytes) else job
-        read = [_segmented(job, *what) for what in work]
-        several = [transcript for transcript in read if isinstance(transcript, Transcript)]
+        segmented = [_segmented(job, *what) for what in work]
+        several = [transcript for transcript in segmented if isinstance(transcript, Transcript)]
         try:
             annotated = iter(list(job.annotator.pipe(several)) if len(several) > 1 else [])
         except Exception:
             annotated = iter([])  # one of them fails, and must fail alone
         return [
             transcript if isinstance(transcript, Said) else _said(job, *what, transcript, next(annotated, None))
-            for what, transcript in zip(work, read)
+            for what, transcript in zip(work, segmented)
         ]
 
 
