@@ -11,6 +11,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import BrokenExecutor
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,6 +27,7 @@ from rupturekit.inputs import Reading
 from rupturekit.readers import RawSession
 from rupturekit.store import OutputError, Store
 from rupturekit.tables import Pseudonyms
+from rupturekit.work import Job, Workers
 
 CLIENT = [
     "This isn't helping, you know.",
@@ -297,6 +300,25 @@ def test_a_worker_that_dies_costs_its_session_alone(archive: Path, tmp_path: Pat
     assert [id for id, s in sessions.items() if s.outcome != "done"] == ["s4"]
     assert sessions["s4"].stage == "annotate"
     assert "worker that had it died" in str(sessions["s4"].reason)
+
+
+def die(job: object) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def live(job: object) -> int:
+    return 7
+
+
+def test_what_is_handed_to_workers_that_have_just_died_is_lost_and_not_the_run(rules: rk.Annotator) -> None:
+    with closing(Workers(Job(rules, Reading(), (), None), 1, None)) as workers:
+        assert isinstance(workers.submit(die).exception(), BrokenExecutor)
+        assert isinstance(workers.submit(live).exception(), BrokenExecutor)
+        workers.renew()
+        assert workers.submit(live).result() == 7
+        with pytest.raises(BrokenExecutor):
+            workers.alone(die)
+        assert workers.alone(live) == 7
 
 
 class DeadlyReading(Reading):

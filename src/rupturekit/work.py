@@ -225,8 +225,13 @@ class Workers:
         return 2 * self._n + 1
 
     def submit(self, do: Callable[..., T], *what: Any) -> Future[T]:
-        """Hand in one thing to do."""
-        return self._executor.submit(do, self._job, *what)
+        """Hand in one thing to do; what is handed to workers that have just died is lost like what they had."""
+        try:
+            return self._executor.submit(do, self._job, *what)
+        except BrokenExecutor as error:
+            lost: Future[T] = Future()
+            lost.set_exception(error)
+            return lost
 
     def renew(self) -> None:
         """Take new workers for those of a broken pool."""
