@@ -6,11 +6,12 @@ import csv
 import os
 import random
 import resource
+import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor
 from contextlib import closing
 from dataclasses import replace
@@ -530,3 +531,87 @@ def test_a_session_that_kills_every_worker_of_the_cluster_costs_itself(
     failed = {s.session_id: s.reason for outcome in report.inputs for s in outcome.sessions if s.outcome == "failed"}
     assert "s4" in failed
     assert "worker that had it died" in str(failed["s4"])
+
+
+# --- several hosts ------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def hosts(tmp_path: Path) -> Iterator[tuple[str, ...]]:
+    """Three hosts with an address each on one network, made of network namespaces: 10.77.0.1 and so on."""
+    pytest.importorskip("distributed")
+    if shutil.which("ip") is None or os.geteuid() != 0 or ip("netns", "add", net := f"rk{os.getpid()}"):
+        pytest.skip("hosts of network namespaces need root, the right to make them, and iproute2's ip")
+    names = tuple(f"{net}-{number}" for number in (1, 2, 3))
+    try:
+        assert not ip("-n", net, "link", "add", "bridge", "up", "type", "bridge")
+        for number, name in enumerate(names, 1):
+            assert not ip("netns", "add", name)
+            assert not ip("-n", net, "link", "add", f"to{number}", "up", "type", "veth", "peer", "eth0", "netns", name)
+            assert not ip("-n", net, "link", "set", f"to{number}", "master", "bridge")
+            assert not ip("-n", name, "address", "add", f"10.77.0.{number}/24", "dev", "eth0")
+            for device in ("lo", "eth0"):
+                assert not ip("-n", name, "link", "set", device, "up")
+        yield names
+    finally:
+        for name in (*names, net):
+            running = subprocess.run(["ip", "netns", "pids", name], capture_output=True, text=True).stdout
+            for pid in running.split():
+                os.kill(int(pid), signal.SIGKILL)
+            ip("netns", "delete", name)
+
+
+def ip(*arguments: str) -> int:
+    return subprocess.run(["ip", *arguments], capture_output=True).returncode
+
+
+class Unplugs(Deadly):
+    """Cuts its host off the network the first time that it meets the session."""
+
+    def __call__(self, transcript: rk.Transcript) -> rk.Transcript:
+        mark = Path(self.victim)
+        if not mark.exists():
+            mark.touch()
+            assert not ip("link", "set", "eth0", "down")
+        return transcript
+
+
+RUN_ON_A_HOST = """
+import sys
+import rupturekit as rk
+from distributed import Client
+from test_batch import Unplugs
+
+folder, out, mark = sys.argv[1:]
+with Client("tcp://10.77.0.1:8786", timeout=60) as client:
+    client.wait_for_workers(2, timeout=60)
+    rk.annotate_folder(folder, out, rk.Annotator(Unplugs(mark)), client=client)
+    print(len(client.nthreads()))
+"""
+
+
+def test_a_host_that_is_cut_off_in_mid_run_costs_nothing(archive: Path, tmp_path: Path, hosts: tuple[str, ...]) -> None:
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(Path(__file__).parent),
+        # a host from which nothing comes is given up after this; 30 s are Dask's own choice
+        "DASK_DISTRIBUTED__COMM__TIMEOUTS__TCP": "12s",
+    }
+
+    def on(host: str, *arguments: object) -> list[str]:
+        return ["ip", "netns", "exec", host, sys.executable, *map(str, arguments)]
+
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    scheduler = ("-m", "distributed.cli.dask_scheduler", "--host", "10.77.0.1", "--port", 8786, "--no-dashboard")
+    subprocess.Popen(on(hosts[0], *scheduler), env=environment, cwd=tmp_path, **quiet)
+    worker = ("-m", "distributed.cli.dask_worker", "tcp://10.77.0.1:8786", "--nthreads", 1, "--no-dashboard")
+    for host in hosts[1:]:
+        subprocess.Popen(on(host, *worker, "--local-directory", tmp_path), env=environment, cwd=tmp_path, **quiet)
+    mark = tmp_path / "cut-off"
+    arguments = ("-c", RUN_ON_A_HOST, archive, tmp_path / "out", mark)
+    done = subprocess.run(on(hosts[0], *arguments), env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert mark.exists()
+    assert done.stdout == "1\n"  # the other host is gone
+    annotate_folder(archive, tmp_path / "whole", rk.Annotator(Unplugs(str(mark))))
+    assert outputs(tmp_path / "out") == outputs(tmp_path / "whole")
