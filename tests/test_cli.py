@@ -2,7 +2,11 @@ from __future__ import annotations
 
 import csv
 import json
+import os
+import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -298,3 +302,84 @@ def test_names_cannot_steer_the_terminal(tmp_path: Path, capsys: pytest.CaptureF
     main(["check", str(file)])
     shown = capsys.readouterr()
     assert "\u001b" not in shown.out + shown.err
+
+
+# --- what the screen shows ----------------------------------------------------------------------------
+
+
+def test_commands_answer_in_json(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def told(*arguments: object) -> Any:
+        capsys.readouterr()
+        assert main([*map(str, arguments), "--json"]) == 0
+        shown = capsys.readouterr()
+        assert "helping" not in shown.out + shown.err
+        return json.loads(shown.out)
+
+    out = tmp_path / "out"
+    run = told("annotate", folder, "--out", out, "--no-model")
+    assert [entry["outcome"] for entry in run["inputs"]] == ["done"] * 3
+    assert run["inputs"] == report(out)["inputs"]
+    (file,) = told("check", folder / "a.txt")
+    assert file["format"] == "text"
+    assert [speaker["role"] for speaker in file["sessions"][0]["speakers"]] == ["therapist", "client"]
+    assert told("export", out, "--format", "label-studio", "--out", tmp_path / "tool")["sessions"] == 3
+    assert told("sheet", out, "--out", tmp_path / "sheet.csv", "--coder", "AB")["files"]
+    coding = told("import", tmp_path / "sheet.csv", "--format", "sheet", "--transcripts", out,
+                  "--coder", "AB", "--out", tmp_path / "AB.jsonl")  # fmt: skip
+    assert coding["sessions"] == 3
+    assert set(coding["markers"]) == {"AB"}
+    table_of = told("agree", tmp_path / "AB.jsonl", out, "--draws", "20")["table"]
+    assert {"confrontation", "withdrawal"} <= {row["name"] for row in table_of}
+    pages = told("report", out)["files"]
+    assert str(out / "html" / "index.html") in pages
+
+
+def test_what_failed_is_told_in_json_and_on_standard_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", str(tmp_path / "none.txt"), "--json"]) == 1
+    assert "error" in json.loads(capsys.readouterr().out)[0]
+
+
+def on_a_terminal(*arguments: object, **environment: str) -> str:
+    """Run the command line as on a terminal of 100 columns, and return what it showed."""
+    pty = pytest.importorskip("pty")
+    above, below = pty.openpty()
+    known = {name: value for name, value in os.environ.items() if name not in ("NO_COLOR", "FORCE_COLOR", "CI")}
+    environment = {**known, "TERM": "xterm-256color", "COLUMNS": "100", **environment}
+    command = [sys.executable, "-m", "rupturekit", *map(str, arguments)]
+    with subprocess.Popen(command, stdin=below, stdout=below, stderr=subprocess.DEVNULL, env=environment) as run:
+        os.close(below)
+        shown = b""
+        try:
+            while block := os.read(above, 1 << 16):
+                shown += block
+        except OSError:  # how Linux says that nobody writes any more
+            pass
+    os.close(above)
+    assert run.returncode == 0
+    return shown.decode()
+
+
+def test_a_terminal_gets_a_drawn_table_and_a_pipe_plain_text(folder: Path, tmp_path: Path) -> None:
+    shown = on_a_terminal("annotate", folder, "--out", tmp_path / "one", "--no-model")
+    assert "\x1b[1m" in shown
+    assert "━" in shown or "─" in shown
+    without = on_a_terminal("annotate", folder, "--out", tmp_path / "two", "--no-model", NO_COLOR="1")
+    assert not re.search("\x1b\\[[0-9;]*3[0-9]m", without)
+    command = [sys.executable, "-m", "rupturekit", "annotate", str(folder), "--out", str(tmp_path / "three")]
+    piped = subprocess.run([*command, "--no-model"], capture_output=True, text=True, check=True)
+    assert "\x1b" not in piped.stdout + piped.stderr
+    assert "─" not in piped.stdout
+
+
+def test_pages_are_a_format(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "out"
+    assert annotate(folder, "--out", out, "--format", "html") == 0
+    assert {path.name for path in out.iterdir()} == OUTPUTS | {"html"}
+    assert len(list((out / "html" / "sessions").iterdir())) == 3
+    # a correction may be in the folder of a browser's downloads, but nothing that is there is written over
+    assert annotate(folder, "--out", out, "--format", "html", "--overwrite") == 2
+    assert "html" in capsys.readouterr().err
+    hidden = tmp_path / "hidden"
+    assert annotate(folder, "--out", hidden, "--format", "html", "--no-text") == 0
+    for page in (hidden / "html").rglob("*.html"):
+        assert "helping" not in page.read_text("utf-8")

@@ -406,18 +406,29 @@ def load(path: str | PathLike[str]) -> list[AnnotatedTranscript]:
     ...     load(folder) == [session]
     True
     """
+    return list(sessions_in(path))
+
+
+def sessions_in(path: str | PathLike[str]) -> Iterator[AnnotatedTranscript]:
+    """Yield what `load` returns, holding one session at a time.
+
+    Examples
+    --------
+    >>> next(sessions_in("no-such-folder"))
+    Traceback (most recent call last):
+    FileNotFoundError: [Errno 2] No such file or directory: 'no-such-folder'
+    """
     file = Path(path)
     if file.is_dir():
         file = file / "annotations.jsonl"
-    found = []
     # words may hold other line separators; only the line feed ends a session
     with file.open(encoding="utf-8", newline="\n") as lines:
         for number, line in enumerate(lines, 1):
             try:
-                found.append(AnnotatedTranscript.from_json(line))
+                session = AnnotatedTranscript.from_json(line)
             except ValueError as error:
                 raise ValueError(f"{file}, line {number}: {error}") from None
-    return found
+            yield session
 
 
 class Pseudonyms:

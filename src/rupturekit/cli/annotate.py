@@ -1,0 +1,303 @@
+"""``annotate`` and ``check``: transcripts in, tables out."""
+
+from __future__ import annotations
+
+import argparse
+import secrets
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..annotation import FAMILIES
+from .options import add_parser, add_reading, exchange_formats, reading_of
+from .screen import complain, plain, print_json, print_table
+
+if TYPE_CHECKING:
+    from ..batch import InputOutcome
+    from ..inputs import Reading
+
+SHOWN = 40
+"""Sessions that the table on the screen shows; all of them are in sessions.csv."""
+
+
+def add_annotate(commands: Any) -> None:
+    """Add ``annotate``."""
+    parser = add_parser(
+        commands,
+        "annotate",
+        help="find markers in transcripts and write them as tables",
+        description="Reads transcripts, finds rupture and resolution markers, and writes turns.csv, "
+        "markers.csv, sessions.csv, annotations.jsonl and run.json.",
+    )
+    parser.add_argument("inputs", nargs="+", type=Path, metavar="IN", help="file, or folder of files")
+    parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="folder for the outputs")
+    parser.add_argument("--overwrite", action="store_true", help="replace the outputs of an earlier run in DIR")
+    model = parser.add_mutually_exclusive_group()
+    model.add_argument("--model", type=Path, metavar="DIR", help="a model of your own")
+    model.add_argument("--no-model", action="store_true", help="rules alone")
+    parser.add_argument(
+        "--format",
+        type=_formats,
+        default=[],
+        metavar="NAME,…",
+        help="besides CSV: parquet, html (pages to look at), and for coders, each in a folder of its own: "
+        + ", ".join(exchange_formats()),
+    )
+    parser.add_argument(
+        "--no-text",
+        action="store_true",
+        help="leave the words out of every output, and names, ids and paths too",
+    )
+    parser.add_argument(
+        "--key-file",
+        type=Path,
+        metavar="FILE",
+        help="with --no-text: the secret that ids are hashed with, to have the same hashes in every run; "
+        "else a new one is drawn and forgotten",
+    )
+    parser.add_argument(
+        "--clients",
+        type=Path,
+        metavar="FILE",
+        help="CSV of session_id and client_id, where transcripts do not say whose they are; intervals go by client",
+    )
+    group = parser.add_argument_group("large archives")
+    where = group.add_mutually_exclusive_group()
+    where.add_argument(
+        "--workers",
+        type=_count,
+        metavar="N",
+        help="processes that share the work; as many as there are cores, where there is enough to do, if not given",
+    )
+    where.add_argument(
+        "--scheduler", metavar="ADDRESS", help="a Dask cluster that does the work, such as tcp://10.0.0.1:8786"
+    )
+    group.add_argument(
+        "--shard",
+        type=_shard,
+        metavar="I/N",
+        help="do part I of N and write no outputs yet; the same command without --shard then takes in all parts",
+    )
+    group.add_argument("--fail-fast", action="store_true", help="stop at the first session that fails")
+    group.add_argument("--device", metavar="NAME", help="where torch runs the model: cuda, cuda:1, …")
+    add_reading(parser)
+    parser.set_defaults(run=_annotate)
+
+
+def _formats(text: str) -> list[str]:
+    from ..tables import FORMATS
+
+    known = (*FORMATS, "html", *exchange_formats())
+    names = [name.strip() for name in text.split(",")]
+    if wrong := sorted(set(names) - set(known)):
+        raise argparse.ArgumentTypeError(f"no format {', '.join(wrong)}; there is {', '.join(known)}")
+    return list(dict.fromkeys(names))
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError("give a number; 0 is this process alone")
+    return int(text)
+
+
+def _shard(text: str) -> tuple[int, int]:
+    number, slash, n = text.partition("/")
+    if not (slash and number.isdecimal() and n.isdecimal() and 1 <= int(number) <= int(n)):
+        raise argparse.ArgumentTypeError("give I/N, such as 3/32: the part's number, from 1, and how many there are")
+    return int(number), int(n)
+
+
+def _annotate(args: argparse.Namespace) -> int:
+    from ..batch import Stopped, annotate_folder, check_output
+    from ..pipeline import SHIPPED, Annotator
+    from ..tables import Pseudonyms
+
+    if args.key_file and not args.no_text:
+        return complain("--key-file goes with --no-text", 2)
+    for_coders = [name for name in args.format if name in exchange_formats()]
+    if for_coders and args.no_text:
+        return complain(f"--no-text leaves nothing to code in {', '.join(for_coders)}", 2)
+    in_folders = [name for name in args.format if name in ("html", *for_coders)]
+    for name in in_folders:
+        if (args.out / name).exists():
+            # a coder's work may be in it: not even --overwrite takes it away
+            return complain(f"{args.out / name} is there already; move it, or give another --out", 2)
+    try:
+        check_output(args.out, args.overwrite)
+        hide = None
+        if args.no_text:
+            key = args.key_file.read_bytes() if args.key_file else secrets.token_bytes(32)
+            if not key.strip():
+                return complain("the key file is empty; write a long random secret into it", 2)
+            hide = Pseudonyms(key)
+        if args.device and args.no_model:
+            return complain("--device is for the model, and --no-model leaves it out", 2)
+        annotator = Annotator(None if args.no_model else args.model or SHIPPED, device=args.device)
+        reading = reading_of(args)
+        report = annotate_folder(
+            args.inputs,
+            args.out,
+            annotator,
+            reading=reading,
+            formats=[name for name in args.format if name not in in_folders],
+            hide=hide,
+            overwrite=args.overwrite,
+            workers=args.workers,
+            client=_cluster(args.scheduler) if args.scheduler else None,
+            shard=args.shard,
+            fail_fast=args.fail_fast,
+            progress=True,
+        )
+        if not args.shard:
+            _write_folders(args, in_folders)
+    except Stopped as error:
+        return complain(f"stopped at a failure: {error}", 1)
+    except KeyboardInterrupt:
+        return complain("interrupted. What was done is kept: start the run again to go on", 130)
+    except (ValueError, OSError) as error:
+        return complain(str(error), 2)
+    if args.json:
+        print_json({"out": str(args.out), "shard": args.shard, **asdict(report)})
+    elif report.kept:
+        print(f"{report.kept} sessions had been done by an earlier run that did not get to its end.")
+    failed = _complain_of_failed(report.inputs)
+    if args.shard:
+        if not args.json:
+            _print_shard(report.inputs, args.shard)
+        return int(failed)
+    if not args.json:
+        _print_found(report.inputs, args.out)
+    met = {session.session_id for outcome in report.inputs for session in outcome.sessions}
+    if lost := sum((hide.hash(id) if hide else id) not in met for id in reading.clients or ()):
+        complain(f"--clients: {lost} of its sessions are not in this run", 1)
+    for number in report.unused_roles:
+        complain(f"--roles: label {number} is no speaker in any session", 1)
+    return int(failed)
+
+
+def _cluster(address: str) -> Any:
+    try:
+        from dask.distributed import Client
+    except ImportError:
+        raise ValueError('--scheduler needs Dask: pip install "rupturekit[dask]"') from None
+    return Client(address)
+
+
+def _write_folders(args: argparse.Namespace, formats: Sequence[str]) -> None:
+    from ..exchange import export
+    from ..inputs import find
+    from ..report import write
+    from ..tables import sessions_in
+
+    if set(formats) - {"html"}:
+        files = {entry.name: entry.path for entry in find(args.inputs, args.out)}
+        originals = {s.transcript.id: files[s.transcript.meta["path"]] for s in sessions_in(args.out)}
+    for name in formats:
+        if name == "html":
+            write(sessions_in(args.out), args.out / name)
+        else:
+            export(sessions_in(args.out), name, args.out / name, originals=originals)
+
+
+def _print_found(outcomes: Sequence[InputOutcome], out: Path) -> None:
+    done = [s for outcome in outcomes for s in outcome.sessions if s.outcome == "done"]
+    header = ["session", "turns", *(family.replace("_", " ") for family in FAMILIES)]
+    table = [[s.session_id, s.n_turns, *s.found.values()] for s in done[:SHOWN]]
+    if len(done) > SHOWN:
+        table.append([f"… and {len(done) - SHOWN} more", *[""] * (len(header) - 1)])
+    total = [sum(s.found[family] for s in done) for family in FAMILIES]
+    table.append([f"{len(done)} in all", sum(s.n_turns for s in done), *total])
+    print_table(header, table, "Turns on which each was found")
+    if skipped := sum(outcome.outcome == "skipped" for outcome in outcomes):
+        print(f"{skipped} files skipped; run.json says why.")
+    print(f"Outputs are in {plain(str(out))}: turns.csv, markers.csv, sessions.csv, …")
+
+
+def _print_shard(outcomes: Sequence[InputOutcome], shard: tuple[int, int]) -> None:
+    done = sum(s.outcome == "done" for outcome in outcomes for s in outcome.sessions)
+    print(f"Part {shard[0]} of {shard[1]}: {done} sessions are done.")
+    print("When all parts are, the same command without --shard puts them together.")
+
+
+def _complain_of_failed(outcomes: Sequence[InputOutcome]) -> bool:
+    failed = [(n, outcome) for n, outcome in enumerate(outcomes, 1) if outcome.outcome == "failed"]
+    for number, outcome in failed:
+        complain(f"failed: input {number} of {len(outcomes)}, {outcome.path}: {outcome.reason}", 1)
+    return bool(failed)
+
+
+def add_check(commands: Any) -> None:
+    """Add ``check``."""
+    parser = add_parser(
+        commands,
+        "check",
+        help="show how files are read, without their words",
+        description="Shows how files are read: format, encoding, speakers, roles, turns, flags; no words.",
+    )
+    parser.add_argument("inputs", nargs="+", type=Path, metavar="FILE")
+    add_reading(parser)
+    parser.set_defaults(run=_check)
+
+
+def _check(args: argparse.Namespace) -> int:
+    reading = reading_of(args)
+    told = []
+    for path in args.inputs:
+        told.append(_checked(path, reading))
+        if not args.json:
+            _print_checked(told[-1])
+    if args.json:
+        print_json(told)
+    return int(any("error" in part for file in told for part in (file, *file.get("sessions", ()))))
+
+
+def _checked(path: Path, reading: Reading) -> dict[str, Any]:
+    """Return how a file is read, without its words; where it is not, why."""
+    from ..inputs import reason
+    from ..segment import segment, session_flags
+
+    try:
+        sessions = reading.sessions(path)
+    except Exception as error:
+        return {"path": str(path), "error": reason(error)}
+    file: dict[str, Any] = {"path": str(path), "format": sessions[0].format, "encoding": sessions[0].encoding}
+    file["sessions"] = []
+    for raw in sessions:
+        session: dict[str, Any] = {"id": raw.id if raw.id is not None else path.stem, "utterances": len(raw.utterances)}
+        file["sessions"].append(session)
+        try:
+            transcript = segment(raw, id=session["id"], roles=reading.roles_in(raw), path=str(path))
+        except Exception as error:
+            labels = Counter(u.speaker or "(none)" for u in raw.utterances)
+            session["speakers"] = [{"label": label, "role": "?", "turns": n} for label, n in labels.items()]
+            session["error"] = f"{path}, session {session['id']}: {reason(error)}"
+            continue
+        speakers = Counter((turn.speaker, turn.role) for turn in transcript)
+        session["speakers"] = [{"label": label, "role": role, "turns": n} for (label, role), n in speakers.items()]
+        session["role_source"] = transcript.meta.get("role_source", "labels")
+        session["role_confidence"] = transcript.meta.get("role_confidence")
+        session["turns"] = len(transcript)
+        session["flags"] = sorted(session_flags(transcript))
+    return file
+
+
+def _print_checked(file: Mapping[str, Any]) -> None:
+    print(plain(file["path"]))
+    if "error" in file:
+        complain(file["error"], 1)
+        return
+    encoding = f", {file['encoding']}" if file["encoding"] else ""
+    print(f"  format {file['format']}{encoding}; sessions: {len(file['sessions'])}")
+    for session in file["sessions"]:
+        print(f"  session {plain(session['id'])}: {session['utterances']} utterances")
+        for speaker in session["speakers"]:
+            print(f"    {plain(speaker['label'])} = {speaker['role']} ({speaker['turns']})")
+        if "error" in session:
+            complain(session["error"], 1)
+            continue
+        confidence = session["role_confidence"]
+        sure = f", confidence {confidence:.2f}" if confidence is not None else ""
+        print(f"    roles from {session['role_source']}{sure}; turns: {session['turns']}")
+        print(f"    flags: {', '.join(session['flags']) or 'none'}")

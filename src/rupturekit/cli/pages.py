@@ -1,0 +1,44 @@
+"""``report``: pages to look at."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from .options import add_codebook, add_parser
+from .screen import complain, plain, print_json
+
+
+def add_report(commands: Any) -> None:
+    """Add ``report``."""
+    parser = add_parser(
+        commands,
+        "report",
+        help="write pages to look at: one for each session, one for all",
+        description="Writes a folder of pages that need no network: index.html for all sessions, and one for each, in "
+        "which markers can be checked, corrected and saved for `rupturekit agree` and `train`.",
+    )
+    parser.add_argument("annotated", type=Path, metavar="ANNOTATED", help="folder that annotate wrote, or a JSONL file")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="folder to make; ANNOTATED/html if not given")
+    add_codebook(parser)
+    parser.set_defaults(run=_report)
+
+
+def _report(args: argparse.Namespace) -> int:
+    from ..codebook import load_codebook
+    from ..report import write
+    from ..tables import sessions_in
+
+    if not args.out and not args.annotated.is_dir():
+        return complain("give the folder to make with --out", 2)
+    out = args.out or args.annotated / "html"
+    try:
+        files = write(sessions_in(args.annotated), out, load_codebook(args.codebook))
+    except (ValueError, OSError) as error:
+        return complain(str(error), 2)
+    if args.json:
+        print_json({"out": out, "files": files})
+    else:
+        print(f"{len(files) - 1} pages of sessions; open {plain(str(out / 'index.html'))}")
+    return 0

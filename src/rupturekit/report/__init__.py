@@ -1,0 +1,202 @@
+"""Pages to look at: one for each session, one for all of them. They need no network and nothing beside themselves.
+
+`session_page` and `corpus_page` are strings of HTML; `write` puts a folder of them together::
+
+    OUT/index.html             the corpus
+    OUT/sessions/S1.html       a session; a name that no file can bear is spelled otherwise
+
+Every string from a transcript goes through Jinja2's autoescaping, or through `embedded` where a script reads it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import tempfile
+import unicodedata
+from base64 import b64encode
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import lru_cache
+from hashlib import sha256
+from importlib import resources
+from itertools import chain, count
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from ..annotation import AnnotatedTranscript, Family
+
+if TYPE_CHECKING:
+    from markupsafe import Markup
+
+    from ..codebook import Codebook
+    from .corpus import SessionRow
+
+GLYPH: Mapping[Family, str] = {
+    "confrontation": "▲",
+    "withdrawal": "▼",
+    "resolution": "◆",
+    "therapist_defensive": "■",
+}
+"""A family's shape: none is told by its colour alone."""
+LABEL: Mapping[str, str] = {
+    "confrontation": "Confrontation",
+    "withdrawal": "Withdrawal",
+    "resolution": "Resolution",
+    "therapist_defensive": "Therapist defensiveness",
+}
+"""What a reader calls a family."""
+
+
+def write(
+    sessions: Iterable[AnnotatedTranscript], out: str | PathLike[str], codebook: Codebook | None = None
+) -> list[Path]:
+    """Write a page for each session, and one for all of them.
+
+    Parameters
+    ----------
+    sessions : iterable of AnnotatedTranscript
+        They are gone through once, and of each no more is held than the corpus page shows.
+    out : path-like
+        Folder to make; it must not exist, or be empty.
+    codebook : Codebook, optional
+        What the markers are called; the shipped one by default.
+
+    Returns
+    -------
+    list of Path
+        ``index.html``, then the pages of the sessions in the order in which they came. Nothing is written if one of
+        them cannot be.
+
+    Raises
+    ------
+    FileExistsError
+        If ``out`` has something in it.
+
+    Examples
+    --------
+    >>> from rupturekit import Transcript, Turn
+    >>> session = Transcript("s 1", (Turn(0, "C", "client", "I guess."),))
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     [path.name for path in write([AnnotatedTranscript(session)], Path(folder, "out"))]
+    ['index.html', 's_1.html']
+    """
+    from .corpus import corpus_page, session_row
+    from .session import session_page
+
+    out = Path(out)
+    rows: list[SessionRow] = []
+    taken: set[str] = set()
+    names: list[str] = []
+    with _whole(out) as folder:
+        (folder / "sessions").mkdir()
+        for annotated in sessions:
+            names.append(f"{_stem(annotated.transcript.id, taken)}.html")
+            _save(folder / "sessions" / names[-1], session_page(annotated, codebook, index="../index.html"))
+            rows.append(session_row(annotated, f"sessions/{quote(names[-1])}"))
+        _save(folder / "index.html", corpus_page(rows, codebook))
+    return [out / "index.html", *(out / "sessions" / name for name in names)]
+
+
+@contextmanager
+def _whole(out: Path) -> Iterator[Path]:
+    """Give a folder to fill, which becomes ``out`` once it is full."""
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise FileExistsError(f"{out} exists and is not an empty folder; give another")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    parts = Path(tempfile.mkdtemp(prefix=".rupturekit-", dir=out.parent))
+    try:
+        yield parts
+        if out.exists():
+            out.rmdir()
+        parts.rename(out)
+    finally:
+        shutil.rmtree(parts, ignore_errors=True)
+    out.chmod(0o755)
+
+
+def _save(path: Path, text: str) -> None:
+    # an id that comes from a file's name may hold half of a surrogate pair
+    path.write_bytes(text.encode("utf-8", "replace"))
+
+
+def _stem(id: str, taken: set[str]) -> str:
+    """Return the stem of a file that every file system takes, and note it, so that none is given twice."""
+    plain = re.sub(r"[^\w.-]+", "_", unicodedata.normalize("NFC", id))
+    # a name may have 255 bytes, with its suffix and a number
+    stem = plain.encode()[:120].decode(errors="ignore").strip("._-") or "session"
+    if re.fullmatch(r"(?:con|prn|aux|nul|com\d|lpt\d)(?:\..*)?", stem, re.IGNORECASE):
+        stem = f"_{stem}"
+    names = chain([stem], (f"{stem}-{n}" for n in count(2)))
+    name, key = next((name, key) for name in names if (key := _without_case(name)) not in taken)
+    taken.add(key)
+    return name
+
+
+def _without_case(name: str) -> str:
+    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
+
+
+@lru_cache(maxsize=1)
+def _templates() -> Any:
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    found = Environment(
+        loader=PackageLoader("rupturekit.report", "page"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    found.globals["glyph"] = GLYPH
+    return found
+
+
+def page(template: str, **what: Any) -> str:
+    """Return a page: a template of the folder ``page`` filled in."""
+    return str(_templates().get_template(template).render(**what))
+
+
+@lru_cache(maxsize=8)
+def asset(*names: str) -> Markup:
+    """Return files of the folder ``page``, one after the other, as they stand in a page.
+
+    Examples
+    --------
+    >>> asset("base.css")[:2]
+    Markup('/*')
+    """
+    from markupsafe import Markup
+
+    folder = resources.files("rupturekit.report") / "page"
+    return Markup("\n".join((folder / name).read_text("utf-8") for name in names))
+
+
+def policy(style: str, script: str) -> str:
+    """Return the content security policy under which this style and this script run, and nothing else.
+
+    Examples
+    --------
+    >>> policy("p {}", "")[:50]
+    "default-src 'none'; style-src 'sha256-..."
+    """
+    style_hash, script_hash = (b64encode(sha256(text.encode()).digest()).decode() for text in (style, script))
+    return (
+        f"default-src 'none'; style-src 'sha256-{style_hash}'; script-src 'sha256-{script_hash}'; "
+        "base-uri 'none'; form-action 'none'"
+    )
+
+
+def embedded(value: Any) -> str:
+    """Return JSON that can stand between ``<script type="application/json">`` and its end, whatever is in it.
+
+    Examples
+    --------
+    >>> print(embedded({"text": "</script>"}))
+    {"text":"\\u003c/script>"}
+    """
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
