@@ -169,7 +169,11 @@ _SAME = {
     "have": ("have", "ve", "'ve"), "going": ("going", "goin"), "because": ("because", "cause", "cos", "coz"),
     "yes": ("yes", "yeah", "yep", "yup"),
 }  # fmt: skip
-_BETWEEN = r"(?: (?:,|um|uh|er|erm|like|-))?"
+# what may stand between two words of a pattern; in a turn's line it has a separator of its own before it, so that a pattern
+# need not spell it at each place
+_FILLERS = frozenset((",", "-", "um", "uh", "er", "erm", "like"))
+_FILLER = "\x1f"
+_BETWEEN = rf"(?:{_FILLER}\S+)?"
 _GAP = re.compile(r"\.\.\.(\d)$")
 _ENDS = frozenset(".?!")
 # spaCy splits such a piece of text the same way wherever it stands: of its special cases, which it looks for across
@@ -257,18 +261,16 @@ class _Pattern:
 
     @cached_property
     def regex(self) -> re.Pattern[str]:
-        """A regular expression over a turn's norms, each with a space before it; made when first needed, as few are."""
+        """A regular expression over a turn's `_line`; made when first needed, as few are."""
         regex = ""
         for element in self.elements:
             gap = _GAP.match(element[0])
             if gap:
-                regex += rf"(?: (?![.?!] )\S+){{0,{gap[1]}}}?"
+                regex += rf"(?:\s(?![.?!]\s)\S+){{0,{gap[1]}}}?"
                 continue
-            # longest first, so that "any of this" is not read as "any"
-            phrases = {_BETWEEN.join(map(_word, _phrase(phrase))) for phrase in element if phrase}
-            forms = sorted(phrases, key=lambda f: (-len(f), f))
-            regex += (_BETWEEN if regex else "") + f"(?:{'|'.join(forms)})" + ("?" if "" in element else "")
-        return re.compile(regex + "(?= )")
+            any_of = _any_of(map(_phrase, filter(None, element)))
+            regex += (_BETWEEN if regex else "") + (f"(?:{any_of})?" if "" in element else any_of)
+        return re.compile(rf"{regex}(?=\s)")
 
     @property
     def anchors(self) -> list[set[str]]:
@@ -286,9 +288,35 @@ def _phrase(phrase: str) -> tuple[str, ...]:
     return _norms(phrase)
 
 
+def _any_of(phrases: Iterable[tuple[str, ...]]) -> str:
+    """Return what matches any of the phrases, the longest that can be: "any of this" is not read as "any".
+
+    Phrases that begin alike share their beginning: compiling takes as long as the expression is.
+    """
+    tree: dict[str, Any] = {}
+    for phrase in phrases:
+        place = tree
+        for norm in phrase:
+            place = place.setdefault(_word(norm), {})
+        place[""] = {}  # a phrase ends here
+    return _branches(tree)
+
+
+def _branches(tree: Mapping[str, Any], before: str = "") -> str:
+    on = [word + (_branches(rest, _BETWEEN) if set(rest) != {""} else "") for word, rest in tree.items() if word]
+    any_of = before + (f"(?:{'|'.join(sorted(on, key=lambda form: (-len(form), form)))})" if len(on) > 1 else on[0])
+    return f"(?:{any_of})?" if "" in tree else any_of
+
+
 def _word(norm: str) -> str:
     same = _SAME.get(norm, (norm,))
-    return " " + (re.escape(norm) if len(same) == 1 else f"(?:{'|'.join(map(re.escape, same))})")
+    before = _FILLER if norm in _FILLERS else " "
+    return before + (re.escape(norm) if len(same) == 1 else f"(?:{'|'.join(map(re.escape, same))})")
+
+
+def _line(norms: Iterable[str]) -> str:
+    """Return a turn's norms, each with a space before it, or the separator of fillers."""
+    return "".join([(_FILLER if norm in _FILLERS else " ") + norm for norm in norms]) + " "
 
 
 def _anchor(element: Sequence[str]) -> set[str]:
@@ -542,7 +570,7 @@ class RuleDetector:
         patterns = self._anchors[turn.role].find(norms)
         if not patterns:
             return
-        line = f" {' '.join(norms)} "
+        line = _line(norms)
         long = len(turn.text.split()) > BURIED
         doc: Doc | None = None
         kinds: set[str] | None = None
