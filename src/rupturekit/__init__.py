@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from .rules import RuleDetector, load_rules
     from .segment import RoleError
     from .tables import load, to_frame
+    from .talk import talk_features
     from .transcript import Transcript, Turn
 
 __version__ = "0.1.0"
@@ -62,6 +63,7 @@ _HOME = {
     "load_rules": "rules",
     "read": "pipeline",
     "read_all": "pipeline",
+    "talk_features": "talk",
     "to_frame": "tables",
 }
 
@@ -92,6 +94,7 @@ __all__ = [
     "load_rules",
     "read",
     "read_all",
+    "talk_features",
     "to_frame",
 ]
 

@@ -127,6 +127,17 @@ def _without_marks(text: str) -> str:
     return _BRACKETED.sub(" ", text)
 
 
+def words(text: str) -> list[str]:
+    """Return the words of a text, as they stand, without marks such as ``[laughs]``.
+
+    Examples
+    --------
+    >>> words("Well-meant, [sighs] but I don't.")
+    ['Well-meant', 'but', 'I', "don't"]
+    """
+    return _WORD.findall(_without_marks(text))
+
+
 def turn_flags(turn: Turn) -> tuple[str, ...]:
     """Return what to know when reading a turn, from `TURN_FLAGS`, sorted.
 
@@ -156,7 +167,7 @@ def turn_flags(turn: Turn) -> tuple[str, ...]:
         flags.add("overlap")
     if _REDACTION_BARE.search(turn.text):
         flags.add("redacted")
-    n_words = len(_WORD.findall(_without_marks(turn.text)))
+    n_words = len(words(turn.text))
     if n_words == 1:
         flags.add("one_word")
     if turn.start_s is not None and turn.end_s is not None:
