@@ -1,6 +1,5 @@
-"""What is shown to people runs: the example sessions, the notebook, the README's lines."""
+"""What is shown to people runs: the example sessions, the README's lines."""
 
-import json
 import re
 from pathlib import Path
 
@@ -49,14 +48,6 @@ def test_every_marker_stands_on_words(annotated):
         for m in a.markers:
             assert a.text_of(m).strip()
             assert 0 <= m.score <= 1
-
-
-def test_the_notebook_runs_from_its_folder_and_carries_no_output(monkeypatch):
-    monkeypatch.chdir(ROOT / "notebooks")
-    for path in Path().glob("*.ipynb"):
-        cells = [c for c in json.loads(path.read_text("utf-8"))["cells"] if c["cell_type"] == "code"]
-        assert all(not c["outputs"] for c in cells)
-        exec("\n".join("".join(c["source"]) for c in cells), {})
 
 
 def test_the_python_of_the_readme_runs(monkeypatch, tmp_path, capsys):

@@ -129,6 +129,8 @@ def read(
 class Annotator:
     """Finds rupture and resolution markers in a transcript, by rules and model together.
 
+    An annotator can be pickled: what loads it makes it again from its model folder, and refuses another version.
+
     Parameters
     ----------
     model : str, path, model object or None
@@ -144,8 +146,6 @@ class Annotator:
     device : str, optional
         Where torch runs the model, such as ``"cuda"``; on the processor, without torch, when not given. Needs the
         train extra and a model folder with ``model.safetensors``.
-
-    An annotator can be pickled: what loads it makes it again from its model folder, and refuses another version.
 
     Raises
     ------
