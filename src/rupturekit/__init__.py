@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from .readers import ReadError
     from .rules import RuleDetector, load_rules
     from .segment import RoleError
+    from .spacy_pipes import from_doc, to_doc
     from .tables import load, to_frame
     from .talk import talk_features
     from .transcript import Transcript, Turn
@@ -56,6 +57,7 @@ _HOME = {
     "agreement": "agree",
     "annotate_folder": "batch",
     "export": "exchange",
+    "from_doc": "spacy_pipes",
     "import_codes": "exchange",
     "load": "tables",
     "load_codebook": "codebook",
@@ -64,6 +66,7 @@ _HOME = {
     "read": "pipeline",
     "read_all": "pipeline",
     "talk_features": "talk",
+    "to_doc": "spacy_pipes",
     "to_frame": "tables",
 }
 
@@ -87,6 +90,7 @@ __all__ = [
     "agreement",
     "annotate_folder",
     "export",
+    "from_doc",
     "import_codes",
     "load",
     "load_codebook",
@@ -95,6 +99,7 @@ __all__ = [
     "read",
     "read_all",
     "talk_features",
+    "to_doc",
     "to_frame",
 ]
 

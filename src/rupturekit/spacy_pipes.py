@@ -24,29 +24,32 @@ pipes after ``rupture_turns``                   the same as
 
 ``rupture_scores`` adds what follows from the markers: rates for segments and session, and episodes.
 
-What is found stands in span groups, as in the DocBin that `rupturekit.export` writes, and outlives ``Doc.to_bytes`` and a
-`DocBin` without user data:
+What is found stands in span groups, as in the DocBin that `rupturekit.export` writes, and outlives ``Doc.to_bytes``
+and a `DocBin` without user data:
 
 * ``doc.spans["turns"]``: the label is the role, ``id_`` the speaker.
-* ``doc.spans["markers"]``: the label is the marker. A span consists of whole tokens; the exact words, score, source and rule
-  of a marker are in the group's ``attrs["markers"]`` under the span's ``id_``. ``attrs["scores"]`` has the probabilities of
-  each turn under ``"turn"``, and rates per 100 turns under ``"segment"`` and ``"session"``; ``attrs["provenance"]`` says
-  which rules and model decided.
-* ``doc.spans["episodes"]``: from a first rupture to the last one near it; ``attrs["episodes"]`` has the turns of each, and
-  those that work at its repair.
+* ``doc.spans["markers"]``: the label is the marker. A span consists of whole tokens; the exact words, score, source and
+  rule of a marker are in the group's ``attrs["markers"]`` under the span's ``id_``. ``attrs["scores"]`` has the
+  probabilities of each turn under ``"turn"``, and rates per 100 turns under ``"segment"`` and ``"session"``;
+  ``attrs["provenance"]`` says which rules and model decided.
+* ``doc.spans["episodes"]``: from a first rupture to the last one near it; ``attrs["episodes"]`` has the turns of each,
+  and those that work at its repair.
 * ``doc.spans["coder:AB"]``: what AB coded, in Docs that `to_doc` or `rupturekit.export` made of codings.
 
-Nothing is in ``span._``, whose values two markers on the same words would share. `to_doc` makes a Doc of a transcript, and
-`from_doc` reads an annotated transcript back, for tables, export and agreement.
+Nothing is in ``span._``, whose values two markers on the same words would share. `to_doc` makes a Doc of a transcript,
+and `from_doc` reads an annotated transcript back, for tables, export and agreement.
+
+A marker is a hint for a human coder, never a diagnosis; a Doc without markers may hold ruptures that were missed.
 """
 
 # Annotations are not postponed here: spaCy checks a component's settings by those of its factory, and older versions
-# cannot read them as text. Every spacy.blank() in the environment imports this module: the rest is imported where it is used.
+# cannot read them as text. Every spacy.blank() in the environment imports this module: what else is needed is imported
+# where it is used.
 
 import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Optional, Union
+from typing import TYPE_CHECKING, Any, cast
 
 from spacy.language import Language
 from spacy.tokens import Doc, Span, SpanGroup
@@ -83,8 +86,8 @@ class _Session:
 
         if "turns" not in doc.spans:
             raise ValueError(
-                "this Doc has no turns. Put rupture_turns into the pipeline before what needs them, or make the Doc with "
-                "rupturekit.to_doc"
+                "this Doc has no turns. Put rupture_turns into the pipeline before what needs them, or make the Doc "
+                "with rupturekit.spacy_pipes.to_doc"
             )
         self.doc = doc
         self.codebook = load_codebook()
@@ -109,14 +112,14 @@ class _Session:
             return values
 
         self.transcript = Transcript(
-            told.get("session", doc.user_data.get("session", "doc")),
+            str(told.get("session", doc.user_data.get("session", "doc"))),
             tuple(
                 Turn(i, turn.id_, turn.label_, " ".join(turn.text.split()), start_s, end_s, line, tuple(ids))
                 for i, (turn, (start_s, end_s), line, ids) in enumerate(
                     zip(self.turns, each("times", (None, None)), each("lines", None), each("source_ids", ()))
                 )
             ),
-            told.get("language", doc.lang_),
+            told.get("language", doc.lang_ or "en"),
             told.get("meta", {}),
         )
 
@@ -128,10 +131,10 @@ class _Session:
 
     def span(self, turn: int, start: int, end: int, label: str = "", id: str = "") -> Span:
         """Return the tokens that words of a turn are in."""
-        from .exchange.docbin import _span
+        from .exchange.docbin import span_of
 
         at = self._characters(turn)
-        return _span(self.doc, at[start], at[end - 1] + 1, label, id)
+        return span_of(self.doc, at[start], at[end - 1] + 1, label, id)
 
     def place(self, span: Span, told: Mapping[str, Any]) -> tuple[int, int, int]:
         """Return turn, start and end of a span: to the character where it stands as it was written, else its tokens."""
@@ -158,13 +161,13 @@ class _Session:
 
     def mark(self, key: str, annotated: "AnnotatedTranscript") -> None:
         """Put what an annotator marked into a span group, with the scores and the settings that decided."""
-        from .exchange.returned import said
+        from .exchange.docbin import record_of
 
         spans, told = [], {}
         for number, m in enumerate(annotated.markers):
             id = f"m{number}"
             spans.append(self.span(m.turn, m.start, m.end, m.marker, id))
-            told[id] = {"turn": m.turn, "start": m.start, "end": m.end, "code": self.codebook[m.marker].code, **said(m)}
+            told[id] = record_of(m, self.codebook)
         self.doc.spans[key] = SpanGroup(self.doc, name=key, attrs={"markers": told}, spans=spans)
         self.tell(key, annotated)
 
@@ -194,7 +197,7 @@ class _Session:
         self.doc.spans["episodes"] = SpanGroup(self.doc, name="episodes", attrs={"episodes": told}, spans=spans)
 
 
-def to_doc(session: "Union[Transcript, AnnotatedTranscript]", nlp: Language) -> Doc:
+def to_doc(session: "Transcript | AnnotatedTranscript", nlp: Language) -> Doc:
     """Make a Doc of a transcript, for a pipeline; or of an annotated one, as pipes or coders would have left it.
 
     The text is the turns, joined by line breaks. ``nlp(to_doc(transcript, nlp))`` then marks what
@@ -218,11 +221,11 @@ def to_doc(session: "Union[Transcript, AnnotatedTranscript]", nlp: Language) -> 
     """
     from .annotation import AnnotatedTranscript
     from .codebook import load_codebook
-    from .exchange.docbin import _doc
+    from .exchange.docbin import doc_of
 
     annotated = session if isinstance(session, AnnotatedTranscript) else AnnotatedTranscript(session)
     transcript = annotated.transcript
-    doc = _doc(annotated, load_codebook(), nlp.tokenizer)
+    doc = doc_of(annotated, load_codebook(), nlp.tokenizer)
     doc.spans["turns"].attrs.update(
         language=transcript.language,
         meta=dict(transcript.meta),
@@ -276,7 +279,7 @@ def from_doc(doc: Doc, spans_key: str = MARKERS) -> "AnnotatedTranscript":
     attrs = doc.spans[spans_key].attrs if spans_key in doc.spans else {}
     provenance = Provenance(**attrs["provenance"]) if attrs.get("provenance") else None
     scores = attrs.get("scores", {})
-    scored = [
+    scored: list[tuple[Any, int, dict[str, float]]] = [
         *(("turn", i, row) for i, row in enumerate(scores.get("turn", ()))),
         *(("segment", int(number), row) for number, row in scores.get("segment", {}).items()),
         ("session", 0, scores.get("session", {})),
@@ -311,21 +314,22 @@ class RuptureTurns:
 
     It takes, in this order:
 
-    * a Doc that has ``doc.spans["turns"]``, from `to_doc`, `rupturekit.export` or your own code: spans in order, with the
-      role as label and the speaker as ``id_``;
+    * a Doc that has ``doc.spans["turns"]``, from `to_doc`, `rupturekit.export` or your own code: spans in order, with
+      the role as label and the speaker as ``id_``;
     * a Doc with the speakers of its lines in ``doc.user_data["speakers"]``, one for each line that is not empty;
     * a text in which a line begins with the speaker's label and a colon. Lines without one go on with the turn above;
       what stands above the first label is no talk. The label is not part of the turn.
 
-    Each label begins a turn, as where the input numbers its own turns: the Doc stays as it is, so nothing is merged. For
-    merging, back-channels, silences, times, and any other format, read the file with `rupturekit.read` and use `to_doc`.
-    ``doc.user_data["session"]`` names the session.
+    Each label begins a turn, as where the input numbers its own turns: the Doc stays as it is, so nothing is merged.
+    For merging, back-channels, silences, times, and any other format, read the file with `rupturekit.read` and use
+    `to_doc`. ``doc.user_data["session"]`` names the session.
 
     Parameters
     ----------
     roles : dict
-        Speaker label → ``client``, ``therapist`` or ``other``; else told from the labels or inferred from the talk. Labels
-        that do not occur in a Doc do no harm.
+        Speaker label → ``client``, ``therapist`` or ``other``; else told from the labels or inferred from the talk.
+        What stands here is a label; other words before a colon must be a word for a party, or a name that comes back.
+        Labels that do not occur in a Doc do no harm.
 
     Raises
     ------
@@ -338,9 +342,10 @@ class RuptureTurns:
     --------
     >>> import spacy
     >>> nlp = spacy.blank("en")
-    >>> _ = nlp.add_pipe("rupture_turns", config={"roles": {"Ana": "client"}})
-    >>> [(turn.label_, turn.id_, turn.text) for turn in nlp("Dr. Lee: Well?\\nAna: I walked\\nout.").spans["turns"]]
-    [('therapist', 'Dr. Lee', 'Well?'), ('client', 'Ana', 'I walked\\nout.')]
+    >>> _ = nlp.add_pipe("rupture_turns", config={"roles": {"Lee": "therapist", "Ana": "client"}})
+    >>> doc = nlp("Lee: Well?\\nAna: I walked\\nout.")
+    >>> [(turn.label_, turn.id_, turn.text) for turn in doc.spans["turns"]]
+    [('therapist', 'Lee', 'Well?'), ('client', 'Ana', 'I walked\\nout.')]
     >>> doc = nlp.make_doc("Well?\\nI walked out.")
     >>> doc.user_data["speakers"] = ["T", "C"]
     >>> [(turn.label_, turn.text) for turn in nlp(doc).spans["turns"]]
@@ -365,30 +370,34 @@ class RuptureTurns:
         return doc
 
     def _find(self, doc: Doc) -> None:
-        from .exchange.docbin import _span
+        from .exchange.docbin import span_of
         from .roles import assign_roles, speaker_key
         from .segment import session_flags
 
         speakers = doc.user_data.get("speakers")
-        found = _labelled(doc.text) if speakers is None else _spoken(doc.text, speakers, self.name)
+        if speakers is None:
+            found = _labelled(doc.text, {speaker_key(label) for label in self.roles})
+        else:
+            found = _spoken(doc.text, speakers, self.name)
         if not found:
             raise ValueError(
-                f"{self.name}: no line of this Doc begins with a speaker's label. Begin each turn on a line of its own, with "
-                "the label and a colon, or name the speakers of the lines in doc.user_data['speakers']"
+                f"{self.name}: no line of this Doc begins with a speaker's label. Begin each turn on a line of its "
+                "own, with the label and a colon, or name the speakers of the lines in doc.user_data['speakers']"
             )
         here = {speaker_key(speaker) for speaker, _, _ in found}
         given = {label: role for label, role in self.roles.items() if speaker_key(label) in here}
         decided = assign_roles([(speaker, doc.text[start:end]) for speaker, start, end in found], given or None)
-        spans = [_span(doc, start, end, decided.of[speaker_key(who)], who) for who, start, end in found]
+        spans = [span_of(doc, start, end, decided.of[speaker_key(who)], who) for who, start, end in found]
         facts = {"role_source": decided.source, "role_confidence": decided.confidence, "numbered": True}
         doc.spans["turns"] = SpanGroup(doc, name="turns", attrs={"meta": facts}, spans=spans)
         doc.spans["turns"].attrs["meta"]["flags"] = list(session_flags(_Session(doc).transcript))
 
 
-def _labelled(text: str) -> list[tuple[str, int, int]]:
+def _labelled(text: str, known: set[str]) -> list[tuple[str, int, int]]:
     """Return speaker, start and end of the turns in a text whose lines begin with labels."""
     from .readers.labels import choose
     from .readers.text import split_label
+    from .roles import speaker_key
 
     lines = [(line.start(), line[0].rstrip()) for line in _LINE.finditer(text)]
     split = [split_label(line) for _, line in lines]
@@ -396,7 +405,7 @@ def _labelled(text: str) -> list[tuple[str, int, int]]:
     turns: list[tuple[str, int, int]] = []
     for (start, line), parts in zip(lines, split):
         end = start + len(line)
-        if parts and parts[0] in speakers:
+        if parts and (parts[0] in speakers or speaker_key(parts[0]) in known):
             turns.append((parts[0], end - len(parts[1]), end))
         elif turns:
             speaker, begin, _ = turns[-1]
@@ -410,8 +419,8 @@ def _spoken(text: str, speakers: list[str], name: str) -> list[tuple[str, int, i
     lines = [(line.start(), line.start() + len(line[0].rstrip())) for line in _LINE.finditer(text)]
     if len(lines) != len(speakers):
         raise ValueError(
-            f"{name}: doc.user_data['speakers'] names {len(speakers)} speakers, and the Doc has {len(lines)} lines that are "
-            "not empty. Give one for each"
+            f"{name}: doc.user_data['speakers'] names {len(speakers)} speakers, and the Doc has {len(lines)} lines "
+            "that are not empty. Give one for each"
         )
     return [(speaker, start, end) for speaker, (start, end) in zip(speakers, lines)]
 
@@ -435,14 +444,12 @@ class _Marking:
         session.mark(self.spans_key, self._annotator(session.transcript))
         return doc
 
-    def score(
-        self, examples: "Iterable[Example]", *, coder: Optional[str] = None, **settings: Any
-    ) -> dict[str, Any]:
+    def score(self, examples: "Iterable[Example]", *, coder: str | None = None, **settings: Any) -> dict[str, Any]:
         """Compare the markers with people's: precision, recall and F of spans and labels, as spaCy's spancat does.
 
-        The reference is the coder's group in the Doc that was given as such (``coder:AB``), or, in a Doc without coders,
-        the group in which the pipes mark. Where that says what was coded, the rest does not count. A Doc without
-        reference is left out, and the scores are None where that is so of all.
+        The reference is the coder's group (``coder:AB``) in the reference Doc, or, in one without coders, the group in
+        which the pipes mark. Where a coder went through a part, or coded some families only, the rest does not count.
+        A Doc without reference is left out; where that is so of all, the scores are None.
 
         Parameters
         ----------
@@ -476,7 +483,7 @@ class _Marking:
             allow_overlap=True,
         )
 
-    def _reference(self, doc: Doc, coder: Optional[str]) -> Optional[str]:
+    def _reference(self, doc: Doc, coder: str | None) -> str | None:
         coders = sorted(key for key in doc.spans if key.startswith("coder:"))
         if coder is not None:
             return f"coder:{coder}" if f"coder:{coder}" in coders else None
@@ -488,7 +495,7 @@ class _Marking:
             )
         return coders[0] if coders else self.spans_key if self.spans_key in doc.spans else None
 
-    def _within(self, doc: Doc, rows: Optional[list[Any]]) -> Iterator[Span]:
+    def _within(self, doc: Doc, rows: list[Any] | None) -> Iterator[Span]:
         """Yield the markers of a Doc that lie in what somebody coded."""
         starts = [turn.start for turn in doc.spans["turns"]]
         book = self._annotator.codebook
@@ -531,9 +538,10 @@ class RuptureRules(_Marking):
     >>> import spacy
     >>> nlp = spacy.blank("en")
     >>> _ = nlp.add_pipe("rupture_turns"), nlp.add_pipe("rupture_rules")
-    >>> group = nlp("T: What did you make of it?\\nC: This isn't helping.").spans["markers"]
-    >>> told = group.attrs["markers"][group[0].id_]
-    >>> group[0].label_, told["turn"], told["source"], told["rule_id"][:2]
+    >>> doc = nlp("T: What did you make of it?\\nC: This isn't helping.")
+    >>> (marker,) = doc.spans["markers"]
+    >>> told = doc.spans["markers"].attrs["markers"][marker.id_]
+    >>> marker.label_, told["turn"], told["source"], told["rule_id"][:2]
     ('complaint_progress', 1, 'rule', 'C5')
     """
 
@@ -553,13 +561,13 @@ class RuptureClassifier(_Marking):
     """Marks what the model finds; after ``rupture_rules``, what model and rules find together.
 
     With the rules it decides as ``rupturekit.Annotator()`` does: rules enter the probability, also where they speak
-    against a marker, which leaves no span; so it asks them itself again (a small part of the time that the model takes).
+    against a marker, which leaves no span. So it asks them itself again, for about 3 % of the model's time.
 
     Parameters
     ----------
     model : str
-        ``withdrawal-en``, the model that comes with the package, or a folder that ``rupturekit train`` wrote. A pipeline
-        that is saved holds the name or the path, not the weights.
+        ``withdrawal-en``, the model that comes with the package, or a folder that ``rupturekit train`` wrote. A
+        pipeline that is saved holds the name or the path, not the weights.
     thresholds : dict
         Family or marker → probability from which it counts as present; in place of the model's own.
     spans_key : str
@@ -583,10 +591,10 @@ class RuptureClassifier(_Marking):
 
     def __init__(self, nlp: Language, name: str, model: str, thresholds: dict[str, float], spans_key: str) -> None:
         from .classifier import Classifier
-        from .pipeline import SHIPPED, Annotator
+        from .pipeline import SHIPPED, Annotator, Model
 
         try:
-            classifier = Classifier.load(None if model == SHIPPED else model)
+            classifier = cast(Model, Classifier.load(None if model == SHIPPED else model))
         except ValueError as error:
             raise ValueError(
                 f"{name}: {error}. A saved pipeline is told where its model is now with "
@@ -613,8 +621,8 @@ class RuptureScores:
     Parameters
     ----------
     spans_key : str
-        Whose markers: those of the pipes, or a coder's, ``coder:AB``. They count as they stand: spans that were added or
-        taken away before this pipe are heeded.
+        Whose markers: those of the pipes, or a coder's, ``coder:AB``. They count as they stand: spans that were added
+        or taken away before this pipe are heeded.
 
     Raises
     ------
@@ -645,7 +653,8 @@ class RuptureScores:
         session = _Session(doc)
         if self.spans_key not in doc.spans:
             raise ValueError(
-                f"{self.name}: this Doc has no spans {self.spans_key!r}. Put rupture_rules or rupture_classifier before it"
+                f"{self.name}: this Doc has no spans {self.spans_key!r}. Put rupture_rules or rupture_classifier "
+                "before this pipe"
             )
         markers = session.markers(self.spans_key)
         rates, episodes = score.rates(session.transcript, markers), score.episodes(session.transcript, markers)

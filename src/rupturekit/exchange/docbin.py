@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from spacy.tokenizer import Tokenizer
     from spacy.tokens import Doc, Span, SpanGroup
 
-__all__ = ["read", "write"]
+__all__ = ["doc_of", "read", "record_of", "span_of", "write"]
 
 _LARGEST = 2**29  # bytes of one file when unpacked; a session of an hour has about 300,000
 
@@ -52,7 +52,7 @@ def write(
     tokenizer = spacy.blank("en").tokenizer
     docs = DocBin()
     for session in sessions:
-        docs.add(_doc(session, codebook, tokenizer))
+        docs.add(doc_of(session, codebook, tokenizer))
     (folder / "sessions.spacy").write_bytes(docs.to_bytes())
 
 
@@ -62,7 +62,8 @@ def _text(transcript: Transcript) -> tuple[str, list[int]]:
     return "\n".join(texts), list(accumulate((len(text) + 1 for text in texts), initial=0))[:-1]
 
 
-def _doc(session: AnnotatedTranscript, codebook: Codebook, tokenizer: Tokenizer) -> Doc:
+def doc_of(session: AnnotatedTranscript, codebook: Codebook, tokenizer: Tokenizer) -> Doc:
+    """Make the Doc of a session."""
     from spacy.tokens import SpanGroup
 
     text, begins = _text(session.transcript)
@@ -75,13 +76,12 @@ def _doc(session: AnnotatedTranscript, codebook: Codebook, tokenizer: Tokenizer)
         spans, told = [], {}
         for number, m in enumerate(source):
             id = f"m{number}"
-            spans.append(_span(doc, begins[m.turn] + m.start, begins[m.turn] + m.end, m.marker, id))
-            code = {"code": codebook[m.marker].code}
-            told[id] = {"turn": m.turn, "start": m.start, "end": m.end, **code, **said(m)}
+            spans.append(span_of(doc, begins[m.turn] + m.start, begins[m.turn] + m.end, m.marker, id))
+            told[id] = record_of(m, codebook)
         return spans, told
 
     turns = [
-        _span(doc, begin, begin + len(turn.text), turn.role, turn.speaker)
+        span_of(doc, begin, begin + len(turn.text), turn.role, turn.speaker)
         for begin, turn in zip(begins, session.transcript, strict=True)
     ]
     times = [[turn.start_s, turn.end_s] for turn in session.transcript]
@@ -96,7 +96,13 @@ def _doc(session: AnnotatedTranscript, codebook: Codebook, tokenizer: Tokenizer)
     return doc
 
 
-def _span(doc: Doc, start: int, end: int, label: str = "", id: str = "") -> Span:
+def record_of(marker: Marker, codebook: Codebook) -> dict[str, Any]:
+    """Return what stands of a marker in its group's ``attrs["markers"]``."""
+    place = {"turn": marker.turn, "start": marker.start, "end": marker.end}
+    return {**place, "code": codebook[marker.marker].code, **said(marker)}
+
+
+def span_of(doc: Doc, start: int, end: int, label: str = "", id: str = "") -> Span:
     """Return the tokens that the characters are in."""
     span = doc.char_span(start, end, label=label, span_id=id, alignment_mode="expand")
     if span is None:
@@ -172,7 +178,7 @@ def _place(span: Span, told: Mapping[str, Any], begins: Sequence[int]) -> tuple[
     """Return turn, start and end of a span: to the character where it stands as it was written, else its tokens."""
     if told:
         turn, start, end = told["turn"], told["start"], told["end"]
-        written = _span(span.doc, begins[turn] + start, begins[turn] + end)
+        written = span_of(span.doc, begins[turn] + start, begins[turn] + end)
         if (written.start, written.end) == (span.start, span.end):
             return turn, start, end
     turn = bisect_right(begins, span.start_char) - 1
