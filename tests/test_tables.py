@@ -208,3 +208,19 @@ def test_without_text_what_was_written_comes_back_with_the_same_tables(tmp_path:
 def test_hashes_depend_on_the_key_and_nothing_else() -> None:
     assert Pseudonyms(b"a").hash("s1") == Pseudonyms(b"a").hash("s1") != Pseudonyms(b"b").hash("s1")
     assert Pseudonyms(b"a").hash("s1") != Pseudonyms(b"a").hash("s2")
+
+
+def test_without_text_coders_are_not_named() -> None:
+    session = rk.Transcript("s", (rk.Turn(0, "C", "client", "I guess."),))
+    markers = tuple(
+        rk.Marker(0, 0, 7, "withdrawal", "minimal_response", source=source, note="Anna: so it seems")
+        for source in ("coder:Anna", "coder:Bert", "model")
+    )
+    read = (rk.Coded("coder:Anna", "withdrawal", 0, 0), rk.Coded("model", "withdrawal", 0, 0))
+    hidden = Pseudonyms(b"key")(rk.AnnotatedTranscript(session, markers, coded=read))
+    assert "Anna" not in hidden.to_json()
+    assert {m.source.split(":")[0] for m in hidden.markers} == {"coder", "model"}
+    assert len({m.source for m in hidden.markers}) == 3
+    # who marked is still who read
+    (reader,) = {c.source for c in hidden.coded} - {"model"}
+    assert reader in {m.source for m in hidden.markers}

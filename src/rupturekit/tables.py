@@ -9,12 +9,12 @@ from __future__ import annotations
 import hmac
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import astuple, replace
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from .annotation import CLIENT_FAMILIES, FAMILIES, SCORES, AnnotatedTranscript
+from .annotation import CLIENT_FAMILIES, FAMILIES, SCORES, AnnotatedTranscript, marker_order
 from .codebook import Codebook, load_codebook
 from .segment import session_flags, turn_flags
 from .transcript import ROLES, Transcript
@@ -459,7 +459,7 @@ class Pseudonyms:
     def __call__(self, annotated: AnnotatedTranscript) -> AnnotatedTranscript:
         """Return the annotation without words; ``meta["text_withheld"]`` is True in it.
 
-        Offsets, times, scores and rule ids stay. Of the input's own utterance numbers those stay that
+        Offsets, times, scores and rule ids stay. Coders become hashes too. Of the input's own utterance numbers those stay that
         are numbers. Of ``meta`` only what cannot name anybody stays; a date goes.
         """
         transcript = annotated.transcript
@@ -490,8 +490,15 @@ class Pseudonyms:
         return replace(
             annotated,
             transcript=Transcript(self.hash(transcript.id), turns, transcript.language, meta),
-            markers=tuple(replace(m, note=None) for m in annotated.markers),
+            markers=tuple(
+                sorted((replace(m, note=None, source=self._of(m.source)) for m in annotated.markers), key=marker_order)
+            ),
+            coded=tuple(sorted((replace(c, source=self._of(c.source)) for c in annotated.coded), key=astuple)),
         )
+
+    def _of(self, source: str) -> str:
+        kind, colon, coder = source.partition(":")
+        return f"{kind}:{self.hash(coder)}" if colon else source
 
 
 _HARMLESS = ("format", "encoding", "role_source", "role_confidence", "numbered", "flags")
