@@ -459,8 +459,8 @@ class Pseudonyms:
     def __call__(self, annotated: AnnotatedTranscript) -> AnnotatedTranscript:
         """Return the annotation without words; ``meta["text_withheld"]`` is True in it.
 
-        Offsets, times, scores and rule ids stay. Coders become hashes too. Of the input's own utterance numbers those stay that
-        are numbers. Of ``meta`` only what cannot name anybody stays; a date goes.
+        Offsets, times, scores and rule ids stay; coders become hashes. Of the input's own utterance numbers those stay
+        that are numbers. Of ``meta`` only what cannot name anybody stays; a date goes.
         """
         transcript = annotated.transcript
         names: dict[tuple[str, str], str] = {}
