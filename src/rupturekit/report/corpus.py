@@ -19,13 +19,14 @@ from ..coding import group_of
 from ..score import ROLE_OF, episodes, present
 from ..segment import SESSION_FLAGS, session_flags
 from ..transcript import ROLES, Role
+from ..treatment import natural
 from . import LABEL, asset, page, policy
 
 WIDTH, MIDDLE = 160, 11
 """Of a course, in pixels: its width, and the line from which markers go up and down."""
 SHORTEST, TALLEST = 3, 10
 """How far a marker goes whose probability is 0, and 1."""
-SCALE = 112
+SCALE = 88
 """Pixels of the scale of rates; four more at either end leave room for the shapes."""
 
 # The shapes of `GLYPH`, drawn: about (0, 0), eight pixels high.
@@ -99,12 +100,12 @@ class SessionRow:
     @property
     def place(self) -> tuple[object, ...]:
         """What rows are sorted by: client, then number of the session, else date, else id; "s2" before "s10"."""
-        client = self.client is None, _natural(self.client or "")
+        client = self.client is None, natural(self.client or "")
         if self.withheld:  # a hash says nothing of the order; that of the input may
             return client
         # other spellings of a date do not sort, and may be read in two ways
         date = self.date if re.match(r"\d{4}-\d\d-\d\d", self.date) else ""
-        return *client, not self.number, _natural(self.number), not date, date, _natural(self.id)
+        return *client, not self.number, natural(self.number), not date, date, natural(self.id)
 
 
 def session_row(annotated: AnnotatedTranscript, href: str | None = None) -> SessionRow:
@@ -161,16 +162,6 @@ def _made_by(annotated: AnnotatedTranscript) -> str:
     return ", ".join(parts)
 
 
-def _natural(text: str) -> tuple[object, ...]:
-    """Return what puts "s2" before "s10".
-
-    >>> sorted(["s10", "s2", "S1"], key=_natural)
-    ['S1', 's2', 's10']
-    """
-    parts = re.split(r"(\d{1,18})", text.casefold())
-    return tuple(int(part) if i % 2 else part for i, part in enumerate(parts)), text
-
-
 # --- drawings -------------------------------------------------------------------------------------
 
 
@@ -192,7 +183,7 @@ def _course(annotated: AnnotatedTranscript, on: Mapping[str, set[int]], found: I
 
     def band(episode: Episode) -> str:
         x, end = episode.first * WIDTH // n, (episode.last + 1) * WIDTH // n
-        return f"M{x} 0H{max(end, x + 2)}V{2 * MIDDLE}H{x}z"
+        return f"M{x} 0H{max(end, x + 3)}V{2 * MIDDLE}H{x}z"
 
     paths = {
         "episode": "".join(map(band, found)),
@@ -261,7 +252,7 @@ def _names(rows: Sequence[SessionRow], codebook: Codebook) -> Iterator[tuple[str
     """Yield (family, marker or "", label) of every line: the codebook's, then what else the sessions have."""
     met = {name for row in rows for name in row.counts}
     for family in ("rupture", *FAMILIES):
-        yield family, "", LABEL.get(family, "Rupture, of either kind")
+        yield family, "", LABEL.get(family, "Rupture, either kind")
         told = {marker.id: marker.label for marker in codebook.of(family)}
         others = sorted(marker for f, marker in met if f == family and marker and marker not in told)
         # a marker that bears its family's name would say the same again
@@ -301,7 +292,7 @@ def _interval(line: _Line, top: float) -> str:
     """Draw a rate in its family's shape, and its interval as a line."""
     from markupsafe import Markup
 
-    if np.isnan(line.rate):
+    if not line.turns:
         return ""
     rate, low, high = (f"{4 + SCALE * end / top:.1f}" for end in (line.rate, line.low, line.high))
     extent = "" if np.isnan(line.low) else f'<path class="extent" d="M{low} 8H{high}"/>'

@@ -18,12 +18,13 @@ from ..codebook import Codebook, load_codebook
 from ..rules import load_rules
 from ..score import FAMILIES_OF, ROLE_OF, episodes, is_timed, present
 from ..segment import SESSION_FLAGS, session_flags
-from ..transcript import Transcript, Turn
+from ..transcript import ROLES, Transcript, Turn
 from . import GLYPH, LABEL, asset, embedded, page, policy
 
 if TYPE_CHECKING:
     from markupsafe import Markup
 
+_SHORT = {**LABEL, "therapist_defensive": "Defensiveness"}
 CLARITY = {1: "faint", 2: "clear", 3: "strong"}
 WINDOW = 10
 """Turns on either side that the moving share of talk takes in."""
@@ -81,6 +82,7 @@ def session_page(annotated: AnnotatedTranscript, codebook: Codebook | None = Non
         families=FAMILIES,
         families_of=FAMILIES_OF,
         label=LABEL,
+        short=_SHORT,
         clarity=CLARITY,
         sources=sorted({marker.source for marker in annotated.markers}),
         clock=_clock,
@@ -153,22 +155,22 @@ def _facts(annotated: AnnotatedTranscript, worded: bool) -> dict[str, str]:
     talk = _talk(transcript)
     client = sum(talk[turn.index] for turn in transcript.of("client"))
     therapist = sum(talk[turn.index] for turn in transcript.of("therapist"))
-    n_of = {role: sum(1 for _ in transcript.of(role)) for role in FAMILIES_OF}
+    n_of: dict[str, int] = {role: sum(1 for _ in transcript.of(role)) for role in ROLES}
     facts = {
         "Client": meta.get("client_id"),
         "Session": meta.get("session_number"),
         "Date": meta.get("date"),
-        "Turns": ", ".join([str(len(transcript)), *(f"{n} {role}" for role, n in n_of.items() if n)]),
+        "Turns": " + ".join(f"{n} {role}" for role, n in n_of.items() if n),
     }
     if is_timed(transcript) and len(transcript):
         positions = _positions(transcript)
         facts["Length"] = _clock(positions[-1] - positions[0])
     if client + therapist:
         share = f"{client / (client + therapist):.0%}".replace("%", "\u202f%")
-        facts["Client's talk"] = f"{share} of the {'words' if worded else 'time'}"
+        facts["Client’s talk"] = f"{share} of the {'words' if worded else 'time'}"
     for family in FAMILIES:
         n, of = len(found[family]), n_of[ROLE_OF[family]]
-        facts[LABEL[family]] = f"{n} of {of} {ROLE_OF[family]} turns"
+        facts[_SHORT[family]] = f"{n} of {of} turns"
     return {name: str(value) for name, value in facts.items() if value not in (None, "")}
 
 
@@ -195,7 +197,7 @@ def _card(
     annotated: AnnotatedTranscript, number: int, marker: Marker, score: float | None, book: Codebook
 ) -> dict[str, Any]:
     """Return what stands beside a marker: what it is, who found it, and why."""
-    known = book[marker.marker] if marker.marker in book else None
+    known = next((m for m in book.markers if m.id == marker.marker), None)
     answered = "therapist" if ROLE_OF[marker.family] == "client" else "client"
     earlier = reversed(annotated.transcript.turns[: marker.turn])
     before = next((turn for turn in earlier if turn.role == answered), None)
@@ -224,7 +226,7 @@ def _why(annotated: AnnotatedTranscript, marker: Marker) -> str:
     if marker.source != "model" or marker.score is None or marker.family not in thresholds:
         return marker.note or ""
     if (needed := thresholds.get(marker.marker)) is not None and marker.score >= needed:
-        return f"Its probability reaches the marker's threshold, {needed:.2f}."
+        return f"Its probability reaches the marker’s threshold, {needed:.2f}."
     return (
         f"The turn reaches the threshold for {LABEL[marker.family].lower()}, {thresholds[marker.family]:.2f}; "
         "this is the likeliest marker."
@@ -244,7 +246,7 @@ def _marked(turn: Turn, cards: Iterable[dict[str, Any]]) -> Markup:
 
     >>> cards = [{"number": 0, "marker": Marker(0, 0, 6, "withdrawal", "denial")},
     ...          {"number": 1, "marker": Marker(0, 5, 8, "confrontation", "defends_self")}]
-    >>> print(_marked(Turn(0, "C", "client", "I am <i>."), cards).replace("><", ">\\n<"))
+    >>> print(str(_marked(Turn(0, "C", "client", "I am <i>."), cards)).replace("><", ">\\n<"))
     <mark class="withdrawal starts" data-m="0" data-glyph="▼">I am </mark>
     <mark class="withdrawal" data-m="0" data-glyph="▼">
     <mark class="confrontation starts" data-m="1" data-glyph="▲">&lt;</mark>
@@ -328,7 +330,7 @@ _SHAPES = {
     "therapist_defensive": "M{x} {y}m-4.5-4.5h9v9h-9z",
 }
 # Where the two halves of each chart lie: the line that both stand on, how high a score of 1 is, and up or down.
-_CLIENT, _THERAPIST, _TALK, _FLOOR = 82, 190, (242, 278), 290
+_CLIENT, _THERAPIST, _TALK, _FLOOR = 82, 190, (254, 290), 300
 _LANES: dict[Family, tuple[int, int]] = {
     "confrontation": (_CLIENT, -50),
     "withdrawal": (_CLIENT, 50),
@@ -385,10 +387,11 @@ def _course(annotated: AnnotatedTranscript, runs: Sequence[Episode], width: int)
             parts.append(Markup('<path class="threshold" d="M{} {:.1f}H{}"/>').format(left, height, width - right))
         parts.append(Markup('<path class="stems" d="{}"/>').format(stems))
         for turn in sorted(found[family]):
-            value = scores.get(turn, {}).get(family)
-            parts.append(_mark(transcript[turn], family, value, (turn, family) not in by_machine, x(turn)))
+            score = scores.get(turn, {}).get(family)
+            parts.append(_mark(transcript[turn], family, score, (turn, family) not in by_machine, x(turn)))
         parts.append(Markup("</g>"))
-        parts.append(_lane_name(family, narrow))
+        if not narrow:  # there the names stand above, see the template
+            parts.append(_lane_name(family))
     shares = [f"{x(turn)} {_TALK[1] - share * (_TALK[1] - _TALK[0]):.1f}" for turn, share in _shares(transcript)]
     if shares:
         middle = (_TALK[0] + _TALK[1]) / 2
@@ -398,7 +401,7 @@ def _course(annotated: AnnotatedTranscript, runs: Sequence[Episode], width: int)
         parts.append(Markup('<text class="lane" x="{}" y="{}">Client’s share of talk</text>').format(*place))
     unit = "time" if timed else "turn"
     return Markup(
-        '<svg class="course {}" viewBox="0 0 {} {}" width="{}" role="group" aria-label="Course of the session by {}">{}</svg>'
+        '<svg class="course {}" viewBox="0 0 {} {}" width="{}" role="group" aria-label="Course by {}">{}</svg>'
     ).format("narrow" if narrow else "wide", width, _FLOOR + 22, width, unit, Markup("").join(parts))
 
 
@@ -409,9 +412,10 @@ def _band(number: int, run: Episode, start: float, end: float, x: Any) -> Markup
     start, end = start - 2, max(end, start + 4) + 2
     drawn = Markup('<rect class="episode" x="{:.1f}" y="26" width="{:.1f}" height="208"/>').format(start, end - start)
     if run.repair:
-        until = max(end, x(run.repair[-1]))
-        drawn += Markup('<path class="repaired" d="M{:.1f} 22H{:.1f}"/>').format(start, until)
-        drawn += Markup('<path class="reach" d="M{:.1f} 22V{}"/>').format(x(run.repair[-1]), _THERAPIST)
+        last = x(run.repair[-1])
+        drawn += Markup('<path class="repaired" d="M{:.1f} 22H{:.1f}"/>').format(start, max(end, last))
+        if last > end:
+            drawn += Markup('<path class="reach" d="M{:.1f} 22V{}"/>').format(last, _THERAPIST)
     else:
         drawn += Markup('<path class="open" d="M{:.1f} 22H{:.1f}"/>').format(start, end)
     return drawn + Markup('<text class="number" x="{:.1f}" y="15">{}</text>').format((start + end) / 2, number)
@@ -430,13 +434,11 @@ def _mark(turn: Turn, family: Family, value: float | None, by_hand: bool, x: flo
     )
 
 
-def _lane_name(family: Family, narrow: bool) -> Markup:
+def _lane_name(family: Family) -> Markup:
     from markupsafe import Markup
 
     line, reach = _LANES[family]
-    name = "Defensiveness" if family == "therapist_defensive" else LABEL[family]
-    y = line + reach + (9 if reach < 0 else -2) if narrow else line + reach / 2 + 4
-    icon = _SHAPES[family].format(x=12 if narrow else 7, y=y - 4)
-    return Markup(
-        '<g class="lane {}"><path class="icon" d="{}"/><text class="lane" x="{}" y="{}">{}</text></g>'
-    ).format(family, icon, 22 if narrow else 20, y, name)
+    y = line + reach / 2 + 4
+    return Markup('<g class="{}"><path class="icon" d="{}"/><text class="lane" x="20" y="{}">{}</text></g>').format(
+        family, _SHAPES[family].format(x=7, y=y - 4), y, _SHORT[family]
+    )

@@ -36,7 +36,11 @@
       .sort(([a, one], [b, other]) =>
         Number.isNaN(a) - Number.isNaN(b) || sign * by(a, b) || one.place - other.place)
       .map(([, one]) => one);
-    table.tBodies[0].append(...sessions.map((one) => one.row));
+    // rows move much faster while they are off the page
+    const body = table.tBodies[0];
+    body.remove();
+    body.append(...sessions.map((one) => one.row));
+    table.append(body);
     for (const th of heads) th.removeAttribute("aria-sort");
     heads[k].setAttribute("aria-sort", descending ? "descending" : "ascending");
     group();

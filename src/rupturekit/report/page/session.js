@@ -41,12 +41,9 @@
 
   function filter() {
     $("#least-said").textContent = Number($("#least").value).toFixed(2);
-    items.forEach((item, number) => {
-      const shown = isShown(item);
-      const card = cardOf(number);
-      if (card) card.hidden = !shown;
-      for (const mark of $$(`mark[data-m="${number}"]`)) mark.classList.toggle("off", !shown);
-    });
+    const shown = items.map(isShown);
+    for (const card of $$(".card")) card.hidden = !shown[card.dataset.m];
+    for (const mark of $$("mark")) mark.classList.toggle("off", !shown[mark.dataset.m]);
     for (const chip of $$(".chip")) {
       const off = chip.getAttribute("aria-pressed") !== "true";
       for (const lane of $$(`.course [data-family="${chip.dataset.family}"]`)) lane.classList.toggle("off", off);
@@ -106,13 +103,15 @@
 
   function lightUp() {
     if (!globalThis.Highlight) return;
-    CSS.highlights.set("hits", new Highlight(...hits.map(rangeOf)));
-    CSS.highlights.set("hit", new Highlight(...hits.slice(hit, hit + 1).filter(() => hit >= 0).map(rangeOf)));
+    const [all, one] = [new Highlight(), new Highlight()];
+    hits.forEach((found, i) => (i === hit ? one : all).add(rangeOf(found)));
+    CSS.highlights.set("hits", all);
+    CSS.highlights.set("hit", one);
   }
 
   function search() {
     const query = $("#query").value.trim();
-    const escaped = query.replace(/[.*+?^${}()|[\]\\\/-]/g, "\\$&").replace(/\s+/g, "\\s+");
+    const escaped = query.replace(/[.*+?^${}()|[\]\\/]/g, "\\$&").replace(/\s+/g, "\\s+");
     hits = !query ? [] : turns.flatMap((turn) =>
       [...plain(turn.text).matchAll(new RegExp(escaped, "giu"))].map((m) => ({ turn: turn.index, start: m.index, end: m.index + m[0].length })));
     hit = -1;
@@ -173,8 +172,6 @@
     $("q", card).textContent = cut(plain(turns[m.turn].text), m.start, m.end);
   }
 
-  const VERDICTS = { accepted: "Accepted", rejected: "Rejected", added: "Added" };
-
   function deal(item, number) {
     let card = cardOf(number);
     if (!item.found && !item.own) return card?.remove();
@@ -194,8 +191,8 @@
     $("[data-do=reject]", card).textContent = item.found ? "Reject" : "Remove";
     if (item.found) $("[data-do=reject]", card).ariaPressed = item.verdict === "rejected";
     $("[data-do=clarity]", card).value = item.own?.clarity ?? "";
-    const told = item.verdict === "changed" ? changed(item) : VERDICTS[item.verdict] ?? "";
-    $(".verdict", card).textContent = told + (item.own?.note ? `. Note: ${item.own.note}` : "");
+    const told = [item.verdict === "changed" ? changed(item) : "", item.own?.note ? `Note: ${item.own.note}` : ""];
+    $(".verdict", card).textContent = told.filter(Boolean).join(". ");
   }
 
   function changed({ found, own }) {
@@ -358,7 +355,7 @@
 
   function add(turn) {
     const words = selected();
-    const at = words ?? (turn === undefined ? null : { turn, start: 0, end: plain(turns[turn].text).length });
+    const at = words ?? (turn === null ? null : { turn, start: 0, end: plain(turns[turn].text).length });
     $("#add").hidden = true;
     if (!at) return say("Select words in one turn first.");
     if (!data.familiesOf[turns[at.turn].role].length) return say("Markers stand on the client’s and the therapist’s turns.");
@@ -400,31 +397,36 @@
     const source = `coder:${coderId()}`;
     const mine = new Map();
     for (const { own } of items) if (own && !mine.has(key(own))) mine.set(key(own), own);
-    const markers = [...mine.values()]
+    const given = [...mine.values()]
       .map(({ turn, start, end, family, marker, clarity, note }) => ({ turn, start, end, family, marker, score: null, clarity, source, rule_id: null, note }))
       .sort((a, b) => a.turn - b.turn || a.start - b.start || a.end - b.end || (key(a) < key(b) ? -1 : 1));
-    // what the markers alone do not tell, for the day when work goes on
+    const parts = coded(source);
+    const counts = (m) => parts.some((c) => c.family === m.family && c.first <= m.turn && m.turn <= c.last);
+    const markers = given.filter(counts);
+    // what the markers alone do not tell, for the day when work goes on; one that is given where its family does not
+    // count as coded would contradict `coded`
     const settings = {
       read: readTurns(),
+      waiting: given.filter((m) => !counts(m)),
       rejected: items.filter((item) => item.verdict === "rejected").map(({ found }) => whereabouts(found)),
       changed: items.filter((item) => item.verdict === "changed").map(({ found, own }) => [whereabouts(found), whereabouts(own)]),
     };
     const provenance = { version: data.version, codebook: data.codebook, rules_sha256: null, model: null, model_sha256: null, thresholds: {}, settings };
-    const rest = JSON.stringify({ markers, scores: [], episodes: [], coded: coded(source), provenance });
-    return { line: `{"transcript":${raw},${rest.slice(1)}\n`, n: markers.length };
+    const rest = JSON.stringify({ markers, scores: [], episodes: [], coded: parts, provenance });
+    return { line: `{"transcript":${raw},${rest.slice(1)}\n`, markers, waiting: settings.waiting };
   }
 
   const fileName = (text) => text.replace(/[\\/:*?"<>|\u0000-\u001f\u202a-\u202e\u2066-\u2069]/g, "_").replace(/^\.+|\.+$/g, "_");
 
   function save() {
-    const { line, n } = coding();
+    const { line, markers } = coding();
     const link = document.createElement("a");
     link.href = URL.createObjectURL(new Blob([line], { type: "application/x-ndjson" }));
     link.download = `${fileName(data.session)}.${fileName(coderId())}.jsonl`;
     link.click();
     setTimeout(() => URL.revokeObjectURL(link.href), 10000);
     unsaved = false;
-    say(`Saved ${n} markers; ${undecided().length} undecided.`);
+    say(`Saved ${markers.length} markers; ${undecided().length} undecided.`);
   }
 
   function askAndSave() {
@@ -432,11 +434,11 @@
     if (!coderId()) { $("#coder-id").focus(); return say("Give your coder’s id first."); }
     if (first > last) { $("#read-first").focus(); return say("The first turn read is after the last."); }
     const open = undecided().length;
-    const outside = items.filter(({ own }) => own && (own.turn < first || own.turn > last)).length;
-    if (!open && !outside) return save();
+    const waiting = coding().waiting.length;
+    if (!open && !waiting) return save();
     const told = [];
     if (open) told.push(`${open} of the markers in the turns you read are undecided. Their families count as not coded on these turns, not as “none”.`);
-    if (outside) told.push(`${outside} of your markers lie outside the turns you read, which count as not coded.`);
+    if (waiting) told.push(`${waiting} of your markers are on turns that do not count as coded. They are kept in the file, and count once these turns do.`);
     $("#ask-what").textContent = told.join(" ");
     $("#ask [value=first]").hidden = !open;
     $("#ask").returnValue = "";
@@ -454,7 +456,7 @@
     const source = sources.includes(`coder:${coderId()}`) ? `coder:${coderId()}` : sources[0];
     if (!source) return say("This file has no coder’s work.");
     const settings = saved.provenance?.settings ?? {};
-    const left = new Map(saved.markers.filter((m) => m.source === source).map((m) => [key(m), ownOf(m)]));
+    const left = new Map([...saved.markers, ...(settings.waiting ?? [])].filter((m) => m.source === source).map((m) => [key(m), ownOf(m)]));
     const rejected = new Set((settings.rejected ?? []).map((where) => JSON.stringify(where)));
     const changes = new Map((settings.changed ?? []).map(([was, is]) => [JSON.stringify(was), JSON.stringify(is)]));
     // a file from elsewhere does not say what was rejected: what was coded and has not been kept
@@ -502,7 +504,10 @@
     if (!turns) return;
     if (what === "undo") return undo();
     if (!document.body.classList.contains("correcting")) correcting(true);
-    if (what === "add") return add(Number((document.activeElement?.closest(".turn") ?? $(".card.current")?.closest(".turn"))?.id.slice(1) ?? NaN) || undefined);
+    if (what === "add") {
+      const turn = document.activeElement?.closest(".turn") ?? $(".card.current")?.closest(".turn");
+      return add(turn ? Number(turn.id.slice(1)) : null);
+    }
     if (number === null) return say("Go to a marker first: n or p.");
     if (what === "accept") accept(number);
     if (what === "reject") reject(number);
@@ -569,11 +574,13 @@
     $("#save").addEventListener("click", askAndSave);
     $("#open").addEventListener("change", open);
     $("#add").addEventListener("pointerdown", (event) => event.preventDefault());  // the selection stays
-    $("#add").addEventListener("click", () => add());
+    $("#add").addEventListener("click", () => add(null));
     document.addEventListener("selectionchange", offer);
     $("#edit form").addEventListener("submit", done);
     $("#edit-cancel").addEventListener("click", () => $("#edit").close());
     $("#edit-marker").addEventListener("input", describe);
+    // a field with a caret, so that words can be selected by keyboard, in which nothing can be typed
+    $("#edit-words").addEventListener("beforeinput", (event) => event.preventDefault());
     for (const kind of ["select", "keyup", "pointerup"]) $("#edit-words").addEventListener(kind, describe);
     $("#ask").addEventListener("close", () => {
       if ($("#ask").returnValue === "save") save();
