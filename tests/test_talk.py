@@ -88,3 +88,11 @@ def test_an_empty_session_has_every_column_and_no_values() -> None:
     found = talk_features(Transcript("s", ()))
     assert list(found) == list(MEASURES)
     assert set(found.values()) == {None}
+
+
+def test_words_that_are_withheld_are_unknown_not_none_said() -> None:
+    talked = session(*[("TC"[i % 2], "") for i in range(12)], times=[(i * 2.0, i * 2.0 + 1.5) for i in range(12)])
+    found = talk_features(Transcript("s", talked.turns, meta={"text_withheld": True}))
+    assert found["latency_s_client"] == pytest.approx(0.5)
+    assert found["turn_words_client"] is None
+    assert found["open_questions_per100"] is None

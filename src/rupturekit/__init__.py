@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from .tables import load, to_frame
     from .talk import talk_features
     from .transcript import Transcript, Turn
+    from .treatment import Signal, course_rows, signals, treatments
 
 __version__ = "0.1.0"
 
@@ -52,10 +53,12 @@ _HOME = {
     "RoleError": "segment",
     "RuleDetector": "rules",
     "Score": "annotation",
+    "Signal": "treatment",
     "Transcript": "transcript",
     "Turn": "transcript",
     "agreement": "agree",
     "annotate_folder": "batch",
+    "course_rows": "treatment",
     "export": "exchange",
     "from_doc": "spacy_pipes",
     "import_codes": "exchange",
@@ -65,9 +68,11 @@ _HOME = {
     "load_rules": "rules",
     "read": "pipeline",
     "read_all": "pipeline",
+    "signals": "treatment",
     "talk_features": "talk",
     "to_doc": "spacy_pipes",
     "to_frame": "tables",
+    "treatments": "treatment",
 }
 
 __all__ = [
@@ -85,10 +90,12 @@ __all__ = [
     "RoleError",
     "RuleDetector",
     "Score",
+    "Signal",
     "Transcript",
     "Turn",
     "agreement",
     "annotate_folder",
+    "course_rows",
     "export",
     "from_doc",
     "import_codes",
@@ -98,9 +105,11 @@ __all__ = [
     "load_rules",
     "read",
     "read_all",
+    "signals",
     "talk_features",
     "to_doc",
     "to_frame",
+    "treatments",
 ]
 
 

@@ -21,8 +21,9 @@ import numpy as np
 
 from .annotation import CLIENT_FAMILIES, FAMILIES, SCORES, AnnotatedTranscript
 from .codebook import Codebook, load_codebook
-from .score import ROLE_OF, is_timed, present
+from .score import is_timed, present
 from .transcript import Transcript
+from .treatment import counts
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -215,7 +216,7 @@ def course(
         for number, name in enumerate(names):
             figures = np.full((len(x), 3), np.nan)
             for row, i in zip(figures, by_place):
-                k, n = _counts(sessions[i], name)
+                k, n = counts(sessions[i], name)
                 if n:
                     ends = binomtest(k, n).proportion_ci(method="wilson")
                     row[:] = 100 * k / n, 100 * ends.low, 100 * ends.high
@@ -432,13 +433,3 @@ def _order(sessions: list[AnnotatedTranscript]) -> tuple[list[float], str]:
         return [float(date2num(datetime.fromisoformat(str(meta["date"])))) for meta in metas], "Date"
     except (KeyError, ValueError):
         return [float(number) for number in range(1, len(sessions) + 1)], "Session, in the order given"
-
-
-def _counts(annotated: AnnotatedTranscript, name: str) -> tuple[int, int]:
-    """Return how many turns have a family (or rupture), and of how many that were read for it."""
-    turns = {turn.index for turn in annotated.transcript.of(ROLE_OF[name])}  # type: ignore[arg-type]
-    for family in CLIENT_FAMILIES if name == "rupture" else (name,):
-        parts = [range(part.first, part.last + 1) for part in annotated.coded if part.family == family]
-        # an annotation that tells nothing of what was read is of all of it
-        turns &= set().union(*parts) if annotated.coded else turns
-    return len(turns & present(annotated.markers)[name]), len(turns)

@@ -158,10 +158,12 @@ MEASURES: Mapping[str, Callable[[Transcript], float | None]] = {
     "negative_words_therapist": lambda t: affect_words(t, "therapist", positive=False),
 }
 """Column → measure."""
+NEED_NO_WORDS = ("latency_s_client", "latency_s_therapist", "overlaps_per100")
+"""What is known of a session even where its words are withheld."""
 
 
 def talk_features(transcript: Transcript) -> dict[str, float | None]:
-    """Return all measures of a session, by column.
+    """Return all measures of a session, by column; None for those that are not known.
 
     Examples
     --------
@@ -176,7 +178,11 @@ def talk_features(transcript: Transcript) -> dict[str, float | None]:
     >>> found["style_matching"] is None  # seven words are too few
     True
     """
-    return {column: measure(transcript) for column, measure in MEASURES.items()}
+    withheld = bool(transcript.meta.get("text_withheld"))
+    return {
+        column: None if withheld and column not in NEED_NO_WORDS else measure(transcript)
+        for column, measure in MEASURES.items()
+    }
 
 
 def _counts(transcript: Transcript, role: Role) -> Counter[str]:

@@ -1,4 +1,4 @@
-"""The command line: ``rupturekit annotate``, ``check``, ``report``, ``export``, ``import``, ``agree`` and the rest.
+"""The command line: ``rupturekit annotate``, ``check``, ``report``, ``course``, ``export``, ``import`` and the rest.
 
 A command is a function in `COMMANDS` that adds its parser and sets ``run``, which returns the exit code:
 0 all done, 1 something failed, 2 wrong usage. Imports that take long stand inside ``run``, so that
@@ -15,12 +15,13 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from .. import __version__
-from . import annotate, model, pages, study
+from . import annotate, course, model, pages, study
 
 COMMANDS: Sequence[Callable[[Any], None]] = (
     annotate.add_annotate,
     annotate.add_check,
     pages.add_report,
+    course.add_course,
     study.add_export,
     study.add_import,
     study.add_sheet,

@@ -1,0 +1,104 @@
+"""``course``: from session to session of a client."""
+
+from __future__ import annotations
+
+import argparse
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .options import add_parser, annotated
+from .screen import complain, plain, print_json, print_table
+
+if TYPE_CHECKING:
+    from ..treatment import Row, Signal
+
+SHOWN = 40
+"""Clients that the table on the screen shows; all of them are in course.csv."""
+
+
+def add_course(commands: Any) -> None:
+    """Add ``course``."""
+    parser = add_parser(
+        commands,
+        "course",
+        help="what changes from session to session of a client: rows for mixed models, and signals",
+        description="Puts annotated sessions in order by client, and writes course.csv, a row for each session with "
+        "parts between and within clients, and signals.csv, what stands out among the client's own sessions. No words "
+        "are written. A signal is a hint, never a diagnosis.",
+    )
+    parser.add_argument(
+        "annotated", nargs="+", type=Path, metavar="ANNOTATED", help="folder that annotate wrote, or a JSONL file"
+    )
+    parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="folder for the outputs")
+    parser.add_argument(
+        "--clients",
+        type=Path,
+        metavar="CSV",
+        help="who and when: session_id, client_id, and session_number, date, alliance where they are known",
+    )
+    parser.add_argument(
+        "--pattern",
+        default="",
+        metavar="REGEX",
+        help="who and when from the sessions' names: '(?P<client>\\w+)_s(?P<number>\\d+)', or (?P<date>…)",
+    )
+    parser.add_argument("--ratings", type=Path, metavar="CSV", help="your alliance ratings: session_id, alliance")
+    parser.add_argument(
+        "--messages", type=Path, metavar="CSV", help="what clients wrote between sessions: client_id, time, text"
+    )
+    parser.set_defaults(run=_course)
+
+
+def _course(args: argparse.Namespace) -> int:
+    from ..readers import ReadError
+    from ..treatment import course_rows, identified, read_facts, read_messages, signals, write
+
+    try:
+        facts = read_facts(args.clients) if args.clients else {}
+        ratings = read_facts(args.ratings, "alliance") if args.ratings else {}
+        rated = {session: known["alliance"] for session, known in ratings.items() if "alliance" in known}
+        messages = read_messages(args.messages) if args.messages else []
+        sessions = identified((s for path in args.annotated for s in annotated(path)), facts, args.pattern)
+        rows, found = course_rows(sessions, rated), signals(sessions, rated, messages)
+        files = write(rows, found, args.out)
+    except (ReadError, ValueError, OSError) as error:
+        return complain(str(error), 2)
+    if args.json:
+        print_json({"out": args.out, "files": files, "sessions": len(rows), "signals": [asdict(s) for s in found]})
+    else:
+        _print_clients(rows, found)
+        print(f"{', '.join(file.name for file in files)} are in {plain(str(args.out))}")
+    for option, given in (("--clients", facts), ("--ratings", ratings)):
+        if lost := len(set(given) - {row["session_id"] for row in rows}):
+            complain(f"{option}: {lost} of its sessions are not among these", 1)
+    return 0
+
+
+def _print_clients(rows: Sequence[Row], found: Sequence[Signal]) -> None:
+    from ..treatment import LEAST_SESSIONS
+
+    sessions = Counter(row["client_id"] for row in rows)
+    kinds = {client: Counter(s.kind for s in found if s.client_id == client) for client in sessions}
+    ruptures = {row["client_id"]: row["per100_rupture_between"] for row in rows}
+    table = [
+        [client, n, _figure(ruptures[client]), _told(kinds[client]) or "–"]
+        for client, n in list(sessions.items())[:SHOWN]
+    ]
+    if len(sessions) > SHOWN:
+        table.append([f"… and {len(sessions) - SHOWN} more", "", "", ""])
+    print_table(["client", "sessions", "ruptures per 100", "signals"], table)
+    if few := sum(n < LEAST_SESSIONS for n in sessions.values()):
+        print(
+            f"{few} of {len(sessions)} clients have fewer than {LEAST_SESSIONS} sessions, too few to draw limits from."
+        )
+
+
+def _told(kinds: Mapping[str, int]) -> str:
+    return ", ".join(f"{n} {kind.replace('_', ' ')}" for kind, n in sorted(kinds.items()))
+
+
+def _figure(value: object) -> str:
+    return f"{value:.1f}" if isinstance(value, float) else "–"
