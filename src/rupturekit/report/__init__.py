@@ -193,10 +193,12 @@ def policy(style: str, script: str) -> str:
 def embedded(value: Any) -> str:
     """Return JSON that can stand between ``<script type="application/json">`` and its end, whatever is in it.
 
+    Half a surrogate pair, as in an id from a file name that is no UTF-8, is spelled out: no page can hold it.
+
     Examples
     --------
     >>> print(embedded({"text": "</script>"}))
     {"text":"\\u003c/script>"}
     """
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-    return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
+    return re.sub("[<\u2028\u2029\ud800-\udfff]", lambda found: f"\\u{ord(found[0]):04x}", text)
