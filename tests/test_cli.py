@@ -383,3 +383,18 @@ def test_pages_are_a_format(folder: Path, tmp_path: Path, capsys: pytest.Capture
     assert annotate(folder, "--out", hidden, "--format", "html", "--no-text") == 0
     for page in (hidden / "html").rglob("*.html"):
         assert "helping" not in page.read_text("utf-8")
+
+
+def test_a_table_of_clients_that_is_no_csv_is_told_by_its_line(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clients = tmp_path / "clients.csv"
+    clients.write_text("session_id,client_id\na,K1\nb," + "Meadow" * 30_000 + "\n", "utf-8")
+    limit = csv.field_size_limit(131_072)
+    try:
+        assert annotate(folder, "--out", tmp_path / "out", "--clients", clients) == 2
+    finally:
+        csv.field_size_limit(limit)
+    told = capsys.readouterr().err
+    assert "line 3" in told
+    assert "Meadow" not in told

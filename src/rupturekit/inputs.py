@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -71,22 +72,44 @@ def read_clients(path: Path) -> dict[str, str]:
     ...     read_clients(file)
     {'s01': 'K1', 's02': 'K1'}
     """
-    source = decode(Source(path, path.read_bytes()))
-    lines = source.text.splitlines()
-    top = lines[0] if lines else ""
-    rows = csv.reader(lines, delimiter=max(",;\t", key=top.count))
-    header = [name.strip().casefold() for name in next(rows, [])]
-    if missing := [name for name in ("session_id", "client_id") if name not in header]:
-        raise source.error(f"no column {' and no '.join(missing)}", "Give both in the first row", 1)
+    source = Source(path, path.read_bytes())
     clients: dict[str, str] = {}
-    for row in (row for row in rows if any(row)):
-        cells = dict(zip(header, map(str.strip, row)))
-        session, client = cells.get("session_id", ""), cells.get("client_id", "")
+    for line, cells in csv_rows(source, "session_id", "client_id"):
+        session, client = cells["session_id"], cells["client_id"]
         if not (session and client):
-            raise source.error("a session or a client is missing", "Fill in the row, or take it out", rows.line_num)
+            raise source.error("a session or a client is missing", "Fill in the row, or take it out", line)
         if clients.setdefault(session, client) != client:
-            raise source.error("this session has another client above", "Give each session once", rows.line_num)
+            raise source.error("this session has another client above", "Give each session once", line)
     return clients
+
+
+def csv_rows(source: Source, *needed: str) -> Iterator[tuple[int, dict[str, str]]]:
+    """Yield the rows of a CSV that are not empty, each with the line that it begins in.
+
+    Columns are told by the first row, in any order and case, parted by commas, semicolons or tabs. Cells are stripped,
+    but for those of a column ``text``.
+
+    Raises
+    ------
+    ReadError
+        If a column is missing, or it is no CSV.
+    """
+    text = decode(source).text
+    top = text.split("\n", 1)[0]
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=max(",;\t", key=top.count))
+    try:
+        header = [name.strip().casefold() for name in next(reader, [])]
+        if missing := [name for name in needed if name not in header]:
+            raise source.error(f"no column {' and no '.join(missing)}", "Name the columns in the first row", 1)
+        line = reader.line_num + 1
+        for row in reader:
+            if any(row):
+                cells = dict(zip(header, row))
+                # the words of a message stand as they are: places in them are told
+                yield line, {k: cells.get(k, "") if k == "text" else cells.get(k, "").strip() for k in header}
+            line = reader.line_num + 1
+    except csv.Error:
+        raise source.error("this is no CSV", "Check the quotes, and save it again", reader.line_num) from None
 
 
 def find(paths: Iterable[Path], out: Path) -> list[Input]:

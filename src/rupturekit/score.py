@@ -32,7 +32,17 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
 
-from .annotation import CLIENT_FAMILIES, FAMILIES, SCORES, THERAPIST_FAMILIES, Episode, Family, Marker, Score
+from .annotation import (
+    CLIENT_FAMILIES,
+    FAMILIES,
+    SCORES,
+    THERAPIST_FAMILIES,
+    AnnotatedTranscript,
+    Episode,
+    Family,
+    Marker,
+    Score,
+)
 from .transcript import Transcript
 
 if TYPE_CHECKING:
@@ -304,3 +314,8 @@ def episodes(transcript: Transcript, markers: Iterable[Marker]) -> tuple[Episode
         )
         for first, last in runs
     )
+
+
+def episodes_of(annotated: AnnotatedTranscript) -> tuple[Episode, ...]:
+    """Return a session's episodes; of people's codings, which come without, those that their markers make."""
+    return annotated.episodes or episodes(annotated.transcript, annotated.markers)

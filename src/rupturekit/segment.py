@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -216,6 +216,18 @@ def session_flags(transcript: Transcript) -> tuple[str, ...]:
     if bare or any(_MACHINE_LABEL.fullmatch(turn.speaker) for turn in turns):
         flags.add("diarisation_doubt")
     return tuple(sorted(flags))
+
+
+def flags_of(transcript: Transcript) -> Sequence[str]:
+    """Return the flags that a session was given when it was read, else its `session_flags`.
+
+    Examples
+    --------
+    >>> flags_of(Transcript("s1", (), meta={"flags": ["no_times"]}))
+    ['no_times']
+    """
+    given: Sequence[str] | None = transcript.meta.get("flags")
+    return session_flags(transcript) if given is None else given
 
 
 def _unpunctuated(texts: list[str]) -> bool:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from .annotation import CLIENT_FAMILIES, FAMILIES, SCORES, AnnotatedTranscript, marker_order
 from .codebook import Codebook, load_codebook
-from .segment import session_flags, turn_flags
+from .segment import flags_of, turn_flags
 from .transcript import ROLES, Transcript
 
 if TYPE_CHECKING:
@@ -159,7 +159,7 @@ def _session_row(annotated: AnnotatedTranscript, codebook: Codebook) -> dict[str
     for marker in codebook.markers:
         row[f"n_{marker.id}"] = len({m.turn for m in annotated.markers if m.marker == marker.id})
     row["n_episodes"] = len(annotated.episodes)
-    row["flags"] = _joined(meta["flags"] if "flags" in meta else session_flags(transcript))
+    row["flags"] = _joined(flags_of(transcript))
     return row
 
 

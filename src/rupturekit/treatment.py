@@ -14,8 +14,6 @@ is a hint to read these sessions, never a diagnosis; no signal is not "no ruptur
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -27,9 +25,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from .annotation import CLIENT_FAMILIES, SCORES, AnnotatedTranscript
-from .readers.encoding import decode
+from .inputs import csv_rows
 from .readers.raw import Source
-from .score import ROLE_OF, episodes, present
+from .score import ROLE_OF, episodes_of, present
 from .tables import csv_line
 from .talk import MEASURES, talk_features
 from .transcript import Role
@@ -93,7 +91,7 @@ def read_facts(path: str | PathLike[str], needed: str = "client_id") -> dict[str
     """
     facts: dict[str, dict[str, Any]] = {}
     source = Source(Path(path), Path(path).read_bytes())
-    for line, cells in _table(source, "session_id", needed):
+    for line, cells in csv_rows(source, "session_id", needed):
         session = cells["session_id"]
         if not session or session in facts:
             what = "this session is above already" if session else "no session id"
@@ -138,32 +136,12 @@ def read_messages(path: str | PathLike[str]) -> list[Message]:
     """
     messages = []
     source = Source(Path(path), Path(path).read_bytes())
-    for line, cells in _table(source, "client_id", "time", "text"):
+    for line, cells in csv_rows(source, "client_id", "time", "text"):
         time = _date(cells["time"])
         if not cells["client_id"] or time is None:
             raise source.error("no client, or a time that is not ISO 8601", "Write times like 2024-03-01T08:30", line)
         messages.append(Message(cells["client_id"], time, cells["text"], line))
     return messages
-
-
-def _table(source: Source, *needed: str) -> Iterator[tuple[int, dict[str, str]]]:
-    """Yield the rows of a CSV that are not empty, each with the line that it begins in."""
-    text = decode(source).text
-    top = text.split("\n", 1)[0]
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=max(",;\t", key=top.count))
-    try:
-        header = [name.strip().casefold() for name in next(reader, [])]
-        if missing := [name for name in needed if name not in header]:
-            raise source.error(f"no column {' and no '.join(missing)}", "Name the columns in the first row", 1)
-        line = reader.line_num + 1
-        for row in reader:
-            if any(row):
-                cells = dict(zip(header, row))
-                # the words of a message stand as they are: places in them are told
-                yield line, {k: cells.get(k, "") if k == "text" else cells.get(k, "").strip() for k in header}
-            line = reader.line_num + 1
-    except csv.Error:
-        raise source.error("this is no CSV", "Check the quotes, and save it again", reader.line_num) from None
 
 
 def identified(
@@ -398,7 +376,7 @@ def _numbers(own: Sequence[AnnotatedTranscript]) -> Sequence[int | float | None]
 
 def _row(client: str, session: AnnotatedTranscript, number: int | float | None, ratings: Mapping[str, float]) -> Row:
     transcript, meta = session.transcript, session.transcript.meta
-    found = session.episodes or episodes(transcript, session.markers)
+    found = episodes_of(session)
     roles: tuple[Role, ...] = ("client", "therapist")
     row: Row = {"client_id": client, "session_id": transcript.id, "number": number}
     row["date"] = None if meta.get("date") is None else str(meta["date"])
@@ -897,8 +875,12 @@ def signals(
     sessions: Iterable[AnnotatedTranscript],
     ratings: Mapping[str, float] | None = None,
     messages: Iterable[Message] = (),
+    *,
+    rows: Sequence[Row] | None = None,
 ) -> list[Signal]:
     """Return all that `excursions`, `drifts` and `signs` find: by client and session, then what is of no session.
+
+    ``rows`` are those that `course_rows` made of the same sessions and ratings, where they are at hand.
 
     Raises
     ------
@@ -915,12 +897,12 @@ def signals(
     [('late', 's0'), ('late', 's2')]
     """
     sessions = list(sessions)
-    rows = course_rows(sessions, ratings)
+    rows = course_rows(sessions, ratings) if rows is None else rows
     by_id = {session.transcript.id: session for session in sessions}
     found = [_with_places(signal, by_id) for signal in excursions(rows)]
     found += [*drifts(rows), *signs(sessions, messages)]
-    clients = list(_by_client(rows))
-    return sorted(found, key=lambda s: (clients.index(s.client_id), s.number is None, s.number or 0, s.date or ""))
+    place = {client: number for number, client in enumerate(_by_client(rows))}
+    return sorted(found, key=lambda s: (place[s.client_id], s.number is None, s.number or 0, s.date or ""))
 
 
 def _with_places(signal: Signal, by_id: Mapping[str, AnnotatedTranscript]) -> Signal:

@@ -12,14 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 from ..annotation import FAMILIES
 from .options import add_parser, add_reading, exchange_formats, reading_of
-from .screen import complain, plain, print_json, print_table
+from .screen import SHOWN, complain, plain, print_json, print_table
 
 if TYPE_CHECKING:
     from ..batch import InputOutcome
     from ..inputs import Reading
-
-SHOWN = 40
-"""Sessions that the table on the screen shows; all of them are in sessions.csv."""
 
 
 def add_annotate(commands: Any) -> None:

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import argparse
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .options import add_parser, annotated
-from .screen import complain, plain, print_json, print_table
+from .options import add_annotated, add_parser, annotated
+from .screen import SHOWN, complain, plain, print_json, print_table
 
 if TYPE_CHECKING:
     from ..treatment import Row, Signal
-
-SHOWN = 40
-"""Clients that the table on the screen shows; all of them are in course.csv."""
 
 
 def add_course(commands: Any) -> None:
@@ -29,9 +26,7 @@ def add_course(commands: Any) -> None:
         "parts between and within clients, and signals.csv, what stands out among the client's own sessions. No words "
         "are written. A signal is a hint, never a diagnosis.",
     )
-    parser.add_argument(
-        "annotated", nargs="+", type=Path, metavar="ANNOTATED", help="folder that annotate wrote, or a JSONL file"
-    )
+    add_annotated(parser, several=True)
     parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="folder for the outputs")
     parser.add_argument(
         "--clients",
@@ -62,7 +57,8 @@ def _course(args: argparse.Namespace) -> int:
         rated = {session: known["alliance"] for session, known in ratings.items() if "alliance" in known}
         messages = read_messages(args.messages) if args.messages else []
         sessions = identified((s for path in args.annotated for s in annotated(path)), facts, args.pattern)
-        rows, found = course_rows(sessions, rated), signals(sessions, rated, messages)
+        rows = course_rows(sessions, rated)
+        found = signals(sessions, rated, messages, rows=rows)
         files = write(rows, found, args.out)
     except (ReadError, ValueError, OSError) as error:
         return complain(str(error), 2)
@@ -81,10 +77,12 @@ def _print_clients(rows: Sequence[Row], found: Sequence[Signal]) -> None:
     from ..treatment import LEAST_SESSIONS
 
     sessions = Counter(row["client_id"] for row in rows)
-    kinds = {client: Counter(s.kind for s in found if s.client_id == client) for client in sessions}
+    kinds: dict[str, Counter[str]] = defaultdict(Counter)
+    for signal in found:
+        kinds[signal.client_id][signal.kind] += 1
     ruptures = {row["client_id"]: row["per100_rupture_between"] for row in rows}
     table = [
-        [client, n, _figure(ruptures[client]), _told(kinds[client]) or "–"]
+        [client, n, _figure(ruptures[client]), _told(kinds[str(client)]) or "–"]
         for client, n in list(sessions.items())[:SHOWN]
     ]
     if len(sessions) > SHOWN:

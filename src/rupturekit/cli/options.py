@@ -70,6 +70,17 @@ def reading_of(args: argparse.Namespace) -> Reading:
     )
 
 
+def add_annotated(parser: argparse.ArgumentParser, several: bool = False) -> None:
+    """Add where annotated sessions are."""
+    parser.add_argument(
+        "annotated",
+        nargs="+" if several else None,
+        type=Path,
+        metavar="ANNOTATED",
+        help="folder that annotate wrote, or a JSONL file",
+    )
+
+
 def add_codebook(parser: argparse.ArgumentParser) -> None:
     """Add the choice of a codebook."""
     parser.add_argument(

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from .options import add_codebook, add_parser
+from .options import add_annotated, add_codebook, add_parser
 from .screen import complain, plain, print_json
 
 
@@ -19,7 +19,7 @@ def add_report(commands: Any) -> None:
         description="Writes a folder of pages that need no network: index.html for all sessions, and one for each, in "
         "which markers can be checked, corrected and saved for `rupturekit agree` and `train`.",
     )
-    parser.add_argument("annotated", type=Path, metavar="ANNOTATED", help="folder that annotate wrote, or a JSONL file")
+    add_annotated(parser)
     parser.add_argument("--out", type=Path, metavar="DIR", help="folder to make; ANNOTATED/html if not given")
     add_codebook(parser)
     parser.set_defaults(run=_report)

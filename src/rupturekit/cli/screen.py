@@ -8,6 +8,9 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+SHOWN = 40
+"""Sessions, or clients, that are shown one by one; all of them are in the files."""
+
 
 def plain(text: str) -> str:
     """Take out what could steer a terminal: ids and labels come from the files."""

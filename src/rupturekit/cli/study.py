@@ -10,14 +10,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .options import add_codebook, add_parser, annotated, exchange_formats, pairs, tools
-from .screen import complain, plain, print_json, print_table
+from .options import add_annotated, add_codebook, add_parser, annotated, exchange_formats, pairs, tools
+from .screen import SHOWN, complain, plain, print_json, print_table
 
 if TYPE_CHECKING:
     from ..annotation import AnnotatedTranscript
-
-SHOWN = 40
-"""Sessions that are named one by one."""
 
 
 def add_export(commands: Any) -> None:
@@ -28,7 +25,7 @@ def add_export(commands: Any) -> None:
         help="write annotated sessions for another tool: ELAN, Praat, Label Studio, INCEpTION, NVivo, …",
         description="Writes annotated sessions, or codings, in the format of a tool in which people code.",
     )
-    parser.add_argument("annotated", type=Path, metavar="ANNOTATED", help="folder that annotate wrote, or a JSONL file")
+    add_annotated(parser)
     parser.add_argument("--format", required=True, choices=exchange_formats(), metavar="NAME", help=tools())
     parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="folder to make")
     parser.add_argument(
@@ -229,7 +226,7 @@ def add_sheet(commands: Any) -> None:
         description="Writes a spreadsheet for human coders, filled in with what was found or blank. `rupturekit import "
         "--format sheet` reads it back.",
     )
-    parser.add_argument("annotated", type=Path, metavar="ANNOTATED", help="folder that annotate wrote, or a JSONL file")
+    add_annotated(parser)
     parser.add_argument("--out", required=True, type=Path, metavar="FILE", help="FILE.xlsx or FILE.csv")
     parser.add_argument("--segment", type=float, default=300.0, metavar="SECONDS", help="length of a segment")
     parser.add_argument("--coder", metavar="ID", help="whom the sheet is for, or whose codes are in it")
@@ -268,7 +265,7 @@ def add_sample(commands: Any) -> None:
         description="Draws segments, balanced over sessions, predicted score and length, and writes each coder a blank "
         "sheet. design.csv and worth_reading.csv tell what the machine said: they are for the researcher alone.",
     )
-    parser.add_argument("annotated", type=Path, metavar="ANNOTATED", help="folder that annotate wrote, or a JSONL file")
+    add_annotated(parser)
     parser.add_argument("--n", type=int, required=True, metavar="N", help="segments to draw, and turns to list")
     parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="folder to make")
     parser.add_argument("--coders", default="A,B", metavar="ID,…", help="a blank sheet is written for each")

@@ -8,8 +8,6 @@ Whose they are is decided here, once for all tools.
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -20,6 +18,7 @@ from types import ModuleType
 
 from rupturekit.annotation import FAMILIES, AnnotatedTranscript, Coded, Marker, marker_order
 from rupturekit.codebook import Codebook, load_codebook
+from rupturekit.folders import whole_folder
 from rupturekit.readers.raw import ReadError
 from rupturekit.transcript import Transcript
 
@@ -101,19 +100,8 @@ def export(
     """
     module = _module(format)
     out = Path(out)
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise FileExistsError(f"{out} exists and is not an empty folder; give another")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    parts = Path(tempfile.mkdtemp(prefix=".rupturekit-", dir=out.parent))
-    try:
-        with _packages(format, ValueError):
-            module.write(_checked(sessions), parts, codebook or load_codebook(), originals or {})
-        if out.exists():
-            out.rmdir()
-        parts.rename(out)
-    finally:
-        shutil.rmtree(parts, ignore_errors=True)
-    out.chmod(0o755)
+    with whole_folder(out) as parts, _packages(format, ValueError):
+        module.write(_checked(sessions), parts, codebook or load_codebook(), originals or {})
     return sorted(path for path in out.rglob("*") if path.is_file())
 
 

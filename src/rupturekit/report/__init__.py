@@ -12,12 +12,9 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
-import tempfile
 import unicodedata
 from base64 import b64encode
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from hashlib import sha256
 from importlib import resources
@@ -28,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from ..annotation import AnnotatedTranscript, Family
+from ..folders import whole_folder
 
 if TYPE_CHECKING:
     from markupsafe import Markup
@@ -78,6 +76,7 @@ def write(
 
     Examples
     --------
+    >>> import tempfile
     >>> from rupturekit import Transcript, Turn
     >>> session = Transcript("s 1", (Turn(0, "C", "client", "I guess."),))
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -91,7 +90,7 @@ def write(
     rows: list[SessionRow] = []
     taken: set[str] = set()
     names: list[str] = []
-    with _whole(out) as folder:
+    with whole_folder(out) as folder:
         (folder / "sessions").mkdir()
         for annotated in sessions:
             names.append(f"{_stem(annotated.transcript.id, taken)}.html")
@@ -99,23 +98,6 @@ def write(
             rows.append(session_row(annotated, f"sessions/{quote(names[-1])}"))
         _save(folder / "index.html", corpus_page(rows, codebook))
     return [out / "index.html", *(out / "sessions" / name for name in names)]
-
-
-@contextmanager
-def _whole(out: Path) -> Iterator[Path]:
-    """Give a folder to fill, which becomes ``out`` once it is full."""
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise FileExistsError(f"{out} exists and is not an empty folder; give another")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    parts = Path(tempfile.mkdtemp(prefix=".rupturekit-", dir=out.parent))
-    try:
-        yield parts
-        if out.exists():
-            out.rmdir()
-        parts.rename(out)
-    finally:
-        shutil.rmtree(parts, ignore_errors=True)
-    out.chmod(0o755)
 
 
 def _save(path: Path, text: str) -> None:

@@ -16,8 +16,8 @@ import numpy as np
 from ..annotation import FAMILIES, AnnotatedTranscript, Episode
 from ..codebook import Codebook, load_codebook
 from ..coding import group_of
-from ..score import ROLE_OF, episodes, present
-from ..segment import SESSION_FLAGS, session_flags
+from ..score import ROLE_OF, episodes_of, present
+from ..segment import SESSION_FLAGS, flags_of
 from ..transcript import ROLES, Role
 from ..treatment import natural
 from . import LABEL, asset, page, policy
@@ -125,9 +125,8 @@ def session_row(annotated: AnnotatedTranscript, href: str | None = None) -> Sess
         on.setdefault((m.family, m.marker), set()).add(m.turn)
     # a rate is of the turns of one role
     on = {name: {i for i in turns if transcript[i].role == ROLE_OF[name[0]]} for name, turns in on.items()}
-    # people's codings come without
-    found = annotated.episodes or episodes(transcript, annotated.markers)
-    flags = meta["flags"] if "flags" in meta else session_flags(transcript)
+    found = episodes_of(annotated)
+    flags = flags_of(transcript)
     sources = {m.source for m in annotated.markers} | {c.source for c in annotated.coded}
     return SessionRow(
         id=transcript.id,

@@ -16,8 +16,8 @@ from .. import __version__
 from ..annotation import FAMILIES, AnnotatedTranscript, Episode, Family, Marker
 from ..codebook import Codebook, load_codebook
 from ..rules import load_rules
-from ..score import FAMILIES_OF, ROLE_OF, episodes, is_timed, present
-from ..segment import SESSION_FLAGS, session_flags
+from ..score import FAMILIES_OF, ROLE_OF, episodes_of, is_timed, present
+from ..segment import SESSION_FLAGS, flags_of
 from ..transcript import ROLES, Transcript, Turn
 from . import GLYPH, LABEL, asset, embedded, page, policy
 
@@ -57,7 +57,7 @@ def session_page(annotated: AnnotatedTranscript, codebook: Codebook | None = Non
     book = codebook or load_codebook()
     transcript = annotated.transcript
     worded = not transcript.meta.get("text_withheld")
-    runs = annotated.episodes or episodes(transcript, annotated.markers)
+    runs = episodes_of(annotated)
     scores = annotated.turn_scores()
     cards: dict[int, list[dict[str, Any]]] = {}
     for number, marker in enumerate(annotated.markers):
@@ -74,7 +74,7 @@ def session_page(annotated: AnnotatedTranscript, codebook: Codebook | None = Non
         version=__version__,
         lead=_lead(runs),
         facts=_facts(annotated, worded),
-        flags=[SESSION_FLAGS.get(flag, flag) for flag in _flags(transcript)],
+        flags=[SESSION_FLAGS.get(flag, flag) for flag in flags_of(transcript)],
         episodes=[_episode(annotated, run) for run in runs],
         courses=[_course(annotated, runs, width) for width in WIDTHS],
         cards=cards,
@@ -123,11 +123,6 @@ def _clock(seconds: float) -> str:
     """
     minutes, rest = divmod(int(seconds), 60)
     return f"{minutes // 60}:{minutes % 60:02}:{rest:02}" if minutes >= 60 else f"{minutes}:{rest:02}"
-
-
-def _flags(transcript: Transcript) -> Iterable[str]:
-    given: Iterable[str] | None = transcript.meta.get("flags")
-    return session_flags(transcript) if given is None else given
 
 
 def _lead(runs: Sequence[Episode]) -> str:
@@ -199,7 +194,7 @@ def _card(
     """Return what stands beside a marker: what it is, who found it, and why."""
     known = next((m for m in book.markers if m.id == marker.marker), None)
     answered = "therapist" if ROLE_OF[marker.family] == "client" else "client"
-    earlier = reversed(annotated.transcript.turns[: marker.turn])
+    earlier = (annotated.transcript[i] for i in range(marker.turn - 1, -1, -1))
     before = next((turn for turn in earlier if turn.role == answered), None)
     kind, _, coder = marker.source.partition(":")
     return {
