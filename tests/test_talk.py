@@ -77,7 +77,7 @@ def test_affect_words_by_the_lexicon_which_loads_no_http_library() -> None:
 
 
 def test_without_the_lexicon_affect_is_unknown_and_the_rest_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(talk, "_lexicon", dict)
+    monkeypatch.setattr(talk, "lexicon", dict)
     client = " ".join(["happy", "I", "walk"] * 30)
     found = talk_features(session(("C", client), ("T", client)))
     assert found["positive_words_client"] is None

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from .readers import ReadError
     from .rules import RuleDetector, load_rules
     from .segment import RoleError
+    from .shifts import Shift, shifts_of
     from .spacy_pipes import from_doc, to_doc
     from .tables import load, to_frame
     from .talk import talk_features
@@ -53,6 +54,7 @@ _HOME = {
     "RoleError": "segment",
     "RuleDetector": "rules",
     "Score": "annotation",
+    "Shift": "shifts",
     "Signal": "treatment",
     "Transcript": "transcript",
     "Turn": "transcript",
@@ -68,6 +70,7 @@ _HOME = {
     "load_rules": "rules",
     "read": "pipeline",
     "read_all": "pipeline",
+    "shifts_of": "shifts",
     "signals": "treatment",
     "talk_features": "talk",
     "to_doc": "spacy_pipes",
@@ -90,6 +93,7 @@ __all__ = [
     "RoleError",
     "RuleDetector",
     "Score",
+    "Shift",
     "Signal",
     "Transcript",
     "Turn",
@@ -105,6 +109,7 @@ __all__ = [
     "load_rules",
     "read",
     "read_all",
+    "shifts_of",
     "signals",
     "talk_features",
     "to_doc",

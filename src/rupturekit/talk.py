@@ -131,7 +131,7 @@ def affect_words(transcript: Transcript, role: Role, *, positive: bool) -> float
     as positive; it is how much feeling is named, not what is felt.
     """
     counts = _counts(transcript, role)
-    valence = _lexicon()
+    valence = lexicon()
     if not valence or sum(counts.values()) < ENOUGH_WORDS:
         return None
     listed = frozenset(
@@ -186,10 +186,17 @@ def talk_features(transcript: Transcript) -> dict[str, float | None]:
 
 
 def _counts(transcript: Transcript, role: Role) -> Counter[str]:
-    return Counter(part for turn in transcript.of(role) for word in words(turn.text) for part in _parts(word.lower()))
+    return Counter(part for turn in transcript.of(role) for word in words(turn.text) for part in parts_of(word.lower()))
 
 
-def _parts(word: str) -> Iterator[str]:
+def parts_of(word: str) -> Iterator[str]:
+    """Yield a word, in small letters, contractions taken apart.
+
+    Examples
+    --------
+    >>> [*parts_of("don't"), *parts_of("i'm"), *parts_of("rain")]
+    ['do', "n't", 'i', "'m", 'rain']
+    """
     word = word.replace("’", "'")
     if word.endswith("n't"):
         yield from (word[:-3], "n't") if word != "can't" else ("can", "n't")
@@ -214,7 +221,8 @@ def _gaps(transcript: Transcript) -> Iterator[tuple[Role, float]]:
 
 
 @lru_cache(maxsize=1)
-def _lexicon() -> Mapping[str, float]:
+def lexicon() -> Mapping[str, float]:
+    """Return the mean valence of each word of the VADER lexicon, −4 to 4; nothing where it is not installed."""
     from importlib.resources import files
 
     try:
