@@ -280,7 +280,7 @@ def _command_line() -> str:
     parts = [
         "# Command line",
         f"{parser.description} `rupturekit COMMAND --help` prints what stands here. Exit codes: 0 all done, 1 "
-        "something failed, 2 wrong usage, 130 interrupted.",
+        "something failed, 2 wrong usage, 128 and more where a signal ended it (130 is Ctrl-C).",
         _table(
             ["command", "what it does"], [(f"[{name}](#{name})", _text(summary[name])) for name in commands.choices]
         ),

@@ -376,7 +376,10 @@ def test_pages_are_a_format(folder: Path, tmp_path: Path, capsys: pytest.Capture
     assert annotate(folder, "--out", out, "--format", "html") == 0
     assert {path.name for path in out.iterdir()} == OUTPUTS | {"html"}
     assert len(list((out / "html" / "sessions").iterdir())) == 3
-    # a correction may be in the folder of a browser's downloads, but nothing that is there is written over
+    # pages are written over when that is asked for, and nothing that somebody else has put there
+    assert annotate(folder, "--out", out, "--format", "html", "--overwrite") == 0
+    (out / "html" / "correction.jsonl").write_text("{}", "utf-8")
+    capsys.readouterr()
     assert annotate(folder, "--out", out, "--format", "html", "--overwrite") == 2
     assert "html" in capsys.readouterr().err
     hidden = tmp_path / "hidden"

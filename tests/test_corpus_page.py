@@ -15,9 +15,10 @@ import pytest
 
 from rupturekit import AnnotatedTranscript, Coded, Marker, Provenance, Score, Transcript, Turn, load_codebook
 from rupturekit.annotation import FAMILIES
+from rupturekit.episodes import episodes
 from rupturekit.report import write
 from rupturekit.report.corpus import corpus_page, session_row
-from rupturekit.score import episodes, rates
+from rupturekit.score import rates
 from rupturekit.tables import Pseudonyms
 
 pytest_plugins = ["browser"]

@@ -78,7 +78,7 @@ def test_scores_episodes_coded_and_provenance_come_with_the_markers() -> None:
     assert set(annotated.turn_scores()) == set(range(6))
     assert {s.level for s in annotated.scores} == {"turn", "segment", "session"}
     (episode,) = annotated.episodes
-    assert (episode.first, episode.last, 2 in episode.repair) == (1, 3, True)
+    assert (episode.first, episode.last, 2 in episode.repair) == (1, 5, True)
     assert {(c.source, c.family, c.first, c.last) for c in annotated.coded} == {
         (source, family, 0, 5) for source in ("rule", "model") for family in FAMILIES
     }

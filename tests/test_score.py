@@ -10,8 +10,6 @@ from rupturekit.codebook import load_codebook
 from rupturekit.score import (
     TRUSTED,
     decide,
-    episodes,
-    present,
     rates,
     rule_scores,
     segments,
@@ -170,22 +168,3 @@ def test_segments_are_of_twenty_turns_without_times_and_hold_every_turn_once() -
     jumping = talk("client", "client", "client", "client", start=(900.0, 1e12, 5.0, None))
     assert segments(jumping) == {0: [0], 3333333330: [1, 2, 3]}
     assert segments(talk()) == {}
-
-
-@pytest.mark.parametrize(("quiet", "expected"), [(3, 1), (4, 2)])
-def test_an_episode_bridges_three_quiet_client_turns_and_no_more(quiet: int, expected: int) -> None:
-    transcript = talk(*["client", "therapist"] * (quiet + 2))
-    last = 2 * (quiet + 1)
-    found = [Marker(i, 0, 3, "withdrawal", "denial") for i in (0, last)]
-    got = episodes(transcript, found)
-    assert len(got) == expected
-    assert (got[0].first, got[-1].last) == (0, last)
-
-
-def test_repair_is_looked_for_inside_and_four_turns_after() -> None:
-    transcript = talk(*["client", "therapist"] * 6)
-    found = [Marker(2, 0, 3, "confrontation", "control_pressure"), Marker(4, 0, 3, "withdrawal", "denial")]
-    found += [Marker(i, 0, 3, "resolution", "invite_feelings") for i in (1, 3, 7, 9)]
-    (episode,) = episodes(transcript, found)
-    assert (episode.first, episode.last, episode.repair) == (2, 4, (3, 7))
-    assert present(found)["rupture"] == {2, 4}

@@ -15,7 +15,7 @@ import pytest
 
 from rupturekit import AnnotatedTranscript, Annotator, Marker, Transcript, Turn, to_frame
 from rupturekit.annotation import FAMILIES, Score
-from rupturekit.score import episodes
+from rupturekit.episodes import episodes
 
 sklearn = pytest.importorskip("sklearn", reason='needs scikit-learn: pip install "rupturekit[sklearn]"')
 from sklearn.base import clone  # noqa: E402

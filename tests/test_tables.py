@@ -154,8 +154,11 @@ def test_frames_have_the_files_columns_and_numbers() -> None:
     assert len(markers) == 6
     sessions = rk.to_frame([example()], level="session")
     assert list(sessions.columns) == list(columns("session", BOOK))
+    episodes = rk.to_frame([example()], level="episode")
+    assert list(episodes.columns) == list(columns("episode"))
+    assert episodes[["episode", "first", "last", "repair"]].values.tolist() == [[1, 1, 1, "0"]]
     assert len(rk.to_frame([], level="marker").columns) == 11
-    with pytest.raises(ValueError, match="give turn, marker or session"):
+    with pytest.raises(ValueError, match="give turn, marker, session or episode"):
         rk.to_frame([], level="word")  # type: ignore[arg-type]
 
 

@@ -175,7 +175,7 @@ def test_any_encoder_serves_as_base(table, tmp_path):
     scores = Annotator(model=out)(transcript).turn_scores()
     assert 0 <= scores[1]["withdrawal"] <= 1
     with pytest.raises(ValueError, match="reads at most 78 tokens"):
-        train([table], str(folder), out, n_folds=2, settings=Settings(epochs=1))
+        train([table], str(folder), tmp_path / "other", n_folds=2, settings=Settings(epochs=1))
 
 
 def test_the_synthetic_sessions_of_the_repository_are_whole():

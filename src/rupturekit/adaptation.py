@@ -25,6 +25,7 @@ from .classifier import Predicted, Recipe
 from .coding import FAMILY_OF, MARKERS, group_of, merged, votes
 from .encoder import Encoder, model_folder, new_encoder, read_base
 from .evaluation import evaluate
+from .folders import check_folder
 from .pipeline import Annotator
 from .training import Example, Settings, data_facts, examples_of, folds, learn, lessons, predict, write_model
 
@@ -80,9 +81,8 @@ def adapt(
     FileExistsError
         If ``out`` has something in it.
     """
-    started = time.time()
-    if Path(out).exists() and (not Path(out).is_dir() or any(Path(out).iterdir())):
-        raise FileExistsError(f"{out} exists and is not an empty folder; give another")
+    started = time.monotonic()
+    check_folder(Path(out))
     if not model_folder(init):
         raise ValueError(
             f"{init}: not a model folder with model.onnx and model.safetensors; the wheel leaves the latter out, "
@@ -113,7 +113,7 @@ def adapt(
     as_it_was = evaluate(sessions, Annotator(model=Path(init)).pipe(s.transcript for s in sessions), draws)
     facts = measure(told, found, fold, draws) | {
         "data": data_facts(sessions), "folds": len(set(fold)), "groups": len(clients), "command": command,
-        "seed": seed, "torch": torch.__version__, "minutes": (time.time() - started) / 60, "synthetic": (0, 0),
+        "seed": seed, "torch": torch.__version__, "minutes": (time.monotonic() - started) / 60, "synthetic": (0, 0),
         "marker_counts": {name: sum(v.is_gold(name) for s in sessions for v in votes(s).values()) for name in MARKERS},
         "init": as_it_was["turns"], "caution": _caution(sessions), "how": _how(len(set(fold)), draws),
     }  # fmt: skip

@@ -74,6 +74,7 @@ from .coefficients import (
     value,
     word_matches,
 )
+from .folders import whole_folder
 from .score import FAMILIES_OF, ROLE_OF, SEGMENT_S, is_timed, segments
 from .sheets import SEGMENT_NOTE
 from .transcript import Role, Transcript
@@ -490,12 +491,12 @@ def write(agreement: Agreement, folder: str | PathLike[str]) -> list[Path]:
     ``disagreements.csv`` and ``disagreements.html`` the turns to talk about.
     """
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    agreement.to_csv(folder / "agreement.csv")
-    (folder / "agreement.tex").write_text(agreement.latex(), "utf-8", newline="\n")
-    (folder / "agreement.txt").write_text(agreement.apa(), "utf-8", newline="\n")
-    agreement.disagreements_csv(folder / "disagreements.csv")
-    agreement.disagreements_html(folder / "disagreements.html")
+    with whole_folder(folder) as parts:
+        agreement.to_csv(parts / "agreement.csv")
+        (parts / "agreement.tex").write_text(agreement.latex(), "utf-8", newline="\n")
+        (parts / "agreement.txt").write_text(agreement.apa(), "utf-8", newline="\n")
+        agreement.disagreements_csv(parts / "disagreements.csv")
+        agreement.disagreements_html(parts / "disagreements.html")
     return [
         folder / name
         for name in ("agreement.csv", "agreement.tex", "agreement.txt", "disagreements.csv", "disagreements.html")

@@ -7,16 +7,19 @@ training and display have one input type.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-from .transcript import Transcript, Turn
+from .transcript import ROLES, Transcript, Turn
 
 Family = Literal["confrontation", "withdrawal", "resolution", "therapist_defensive"]
 CLIENT_FAMILIES: tuple[Family, ...] = ("confrontation", "withdrawal")
 THERAPIST_FAMILIES: tuple[Family, ...] = ("resolution", "therapist_defensive")
 FAMILIES: tuple[Family, ...] = CLIENT_FAMILIES + THERAPIST_FAMILIES
+EpisodeType = Literal["confrontation", "withdrawal", "mixed"]
+Outcome = Literal["repaired", "partly", "unrepaired", "escalated"]
 SCORES = ("confrontation", "withdrawal", "rupture", "resolution", "therapist_defensive")
 """What a turn is scored for: the four families, and rupture (either client family)."""
 
@@ -88,15 +91,41 @@ class Score:
 
 @dataclass(frozen=True, slots=True)
 class Episode:
-    """A stretch of session from a first rupture marker to the last one near it.
+    """A stretch of session from a first rupture marker to the return of collaboration (`rupturekit.episodes`).
 
-    ``first`` and ``last`` are turn indices, both inside. ``repair`` lists the therapist turns with a
-    resolution marker within the episode or in the few turns after it.
+    Parameters
+    ----------
+    first, last : int
+        Turns, both inside.
+    repair, defended : tuple of int
+        The therapist's answers: turns with a resolution marker, and with defensiveness, within the episode or in the
+        few turns after it.
+    type : str, optional
+        ``confrontation``, ``withdrawal`` or ``mixed``.
+    depth : int, optional
+        1, a strain that leaves the work standing; 2, the work stalls; 3, the bond or the treatment is in question.
+    outcome : str, optional
+        ``repaired``, ``partly``, ``unrepaired`` or ``escalated``.
+    returns : tuple of int
+        The evidence for a return: up to three client turns in own words.
     """
 
     first: int
     last: int
     repair: tuple[int, ...] = ()
+    defended: tuple[int, ...] = ()
+    type: EpisodeType | None = None
+    depth: int | None = None
+    outcome: Outcome | None = None
+    returns: tuple[int, ...] = ()
+
+    @classmethod
+    def from_dict(cls, told: Mapping[str, Any]) -> Episode:
+        """Return an episode from its fields, lists in place of tuples."""
+        fields: dict[str, Any] = {
+            key: tuple(value) if isinstance(value, list) else value for key, value in told.items()
+        }
+        return cls(**fields)
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,16 +205,67 @@ class AnnotatedTranscript:
             raw = json.loads(line)
             t = raw["transcript"]
             turns = tuple(Turn(**{**u, "source_ids": tuple(u["source_ids"])}) for u in t["turns"])
-            return cls(
+            session = cls(
                 Transcript(t["id"], turns, t["language"], t["meta"]),
                 tuple(Marker(**m) for m in raw["markers"]),
                 tuple(Score(**s) for s in raw["scores"]),
-                tuple(Episode(**{**e, "repair": tuple(e["repair"])}) for e in raw["episodes"]),
+                tuple(map(Episode.from_dict, raw["episodes"])),
                 tuple(Coded(**c) for c in raw["coded"]),
                 Provenance(**raw["provenance"]) if raw["provenance"] else None,
             )
+            _check(session)
+            if "\\ud" in line.casefold():
+                session.to_json().encode()
+            return session
         except json.JSONDecodeError as error:
             # the decoder's own message is safe, its `doc` attribute is not: it holds the words
             raise ValueError(f"not JSON at character {error.pos}: {error.msg}") from None
-        except (KeyError, TypeError) as error:
+        except UnicodeEncodeError:
+            raise ValueError("half a character (a lone surrogate) in it") from None
+        except RecursionError:
+            raise ValueError("not an annotated transcript: too deep") from None
+        except (AttributeError, KeyError, TypeError) as error:
             raise ValueError(f"not an annotated transcript: {type(error).__name__}") from None
+
+
+def _check(session: AnnotatedTranscript) -> None:
+    """Raise unless everything in a session that was read is of its kind, and within it.
+
+    What is reckoned with or looked up later would otherwise come back, as a word, in an error's message.
+    """
+    transcript = session.transcript
+    n, withheld = len(transcript), transcript.meta.get("text_withheld")
+    _require(type(transcript.id) is str and type(transcript.language) is str, "its id or its language")
+    for i, turn in enumerate(transcript):
+        place = f"turn {i}"
+        _require(type(turn.index) is int and turn.index == i and turn.role in ROLES, f"{place}: its index or its role")
+        words = (turn.speaker, turn.text, *turn.source_ids)
+        _require(all(type(text) is str for text in words), f"{place}: its speaker, its words or its source_ids")
+        times = turn.start_s, turn.end_s
+        _require(all(time is None or _is_number(time, 0, math.inf) for time in times), f"{place}: its times")
+    for i, m in enumerate(session.markers):
+        place = f"marker {i}"
+        _require(type(m.turn) is int and 0 <= m.turn < n, f"{place}: its turn")
+        length = math.inf if withheld else len(transcript[m.turn].text)
+        inside = type(m.start) is int and type(m.end) is int and 0 <= m.start < m.end <= length
+        _require(inside, f"{place}: its place in the words")
+        _require(m.family in FAMILIES and type(m.marker) is str, f"{place}: its family or its name")
+        _require(m.score is None or _is_number(m.score, 0, 1), f"{place}: its score")
+        _require(m.clarity is None or (type(m.clarity) is int and 1 <= m.clarity <= 3), f"{place}: its clarity")
+        texts = m.rule_id, m.note
+        _require(type(m.source) is str and all(t is None or type(t) is str for t in texts), f"{place}: its source")
+    for i, s in enumerate(session.scores):
+        _require(type(s.index) is int and type(s.family) is str, f"score {i}: its index or its family")
+        _require(_is_number(s.value, 0, math.inf), f"score {i}: its value")
+    for i, c in enumerate(session.coded):
+        inside = type(c.first) is int and type(c.last) is int and (0 <= c.first <= c.last < n or not n)
+        _require(inside and type(c.source) is str and c.family in FAMILIES, f"coded {i}: its source, family or turns")
+
+
+def _is_number(value: object, least: float, most: float) -> bool:
+    return type(value) in (int, float) and least <= value <= most and value != math.inf  # type: ignore[operator]
+
+
+def _require(holds: bool, what: str) -> None:
+    if not holds:
+        raise ValueError(f"not an annotated transcript: {what}")

@@ -15,6 +15,7 @@ import itertools
 import json
 import os
 import platform
+import secrets
 import shutil
 import sqlite3
 import time
@@ -30,6 +31,7 @@ from types import SimpleNamespace
 from typing import Any, get_args
 
 from . import __version__
+from .deidentify import NOTICE, Deidentifier
 from .inputs import SUFFIXES, Input, Reading, find
 from .pipeline import Annotator, OtherVersion
 from .readers import RawSession
@@ -234,7 +236,7 @@ class _Run:
                 return [self._told(file.entry, file.failed)]
             file.raw, file.ids = said, [raw.id for raw in said]
             # with --no-text the table's own ids are left nowhere
-            if self.job.hide is None:
+            if self.job.verbatim:
                 self.store.put_ids(file.key, file.ids)
             return []
         if died and len(task.slots) > 1:
@@ -266,6 +268,9 @@ def _content(entry: Input, settings: bytes) -> bytes:
     digest = hashlib.sha256(settings + entry.name.encode("utf-8", "surrogateescape"))
     try:
         for path in (entry.path, *together(entry.path).values()):
+            # a pipe would wait for ever, and a device never end
+            if not path.is_file():
+                return b""
             digest.update(f"\0{path.name}\0".encode("utf-8", "surrogateescape"))
             with path.open("rb") as file:
                 while block := file.read(1 << 20):
@@ -286,6 +291,7 @@ def _settings(job: Job) -> dict[str, Any]:
         "encoding": job.reading.encoding,
         "formats": job.formats,
         "hidden": job.hide.hash("") if job.hide else None,
+        "deidentify": job.deidentify.settings if job.deidentify else None,
     }
 
 
@@ -293,12 +299,13 @@ class _Names:
     """Gives every session an id that no other session of the run has."""
 
     def __init__(self, inputs: Sequence[Input]) -> None:
-        self._stems = Counter(entry.path.stem for entry in inputs if not entry.skip)
+        self._stems = Counter(Path(entry.name).stem for entry in inputs if not entry.skip)
         self._taken: set[str] = set()
 
     def give(self, entry: Input, id: str | None) -> str:
         path = entry.name if id is None else f"{entry.name}:{id}"
-        first = [id] if id is not None else [entry.path.stem] if self._stems[entry.path.stem] == 1 else []
+        stem = Path(entry.name).stem
+        first = [id] if id is not None else [stem] if self._stems[stem] == 1 else []
         choices = itertools.chain(first, [path], (f"{path}#{number}" for number in itertools.count(2)))
         name = next(choice for choice in choices if choice not in self._taken)
         self._taken.add(name)
@@ -313,6 +320,7 @@ def annotate_folder(
     reading: Reading | None = None,
     formats: Sequence[str] = (),
     hide: Pseudonyms | None = None,
+    deidentify: Deidentifier | None = None,
     overwrite: bool = False,
     workers: int | None = 0,
     client: Any = None,
@@ -343,6 +351,9 @@ def annotate_folder(
         Output formats besides CSV: ``parquet``.
     hide : Pseudonyms, optional
         Leaves words, names, ids and paths out of every output.
+    deidentify : Deidentifier, optional
+        Replaces names, places, dates and numbers by placeholders before anything is written; its ``hide`` hashes ids
+        that are more than codes, with a key drawn for this run if it has none. No guarantee.
     overwrite : bool
         Whether an earlier run's outputs in ``out`` may be replaced.
     workers : int, optional
@@ -402,7 +413,9 @@ def annotate_folder(
     if client is not None:
         # a cluster's workers were not started in this folder
         inputs = [replace(entry, path=entry.path.absolute()) for entry in inputs]
-    job = Job(annotator, replace(reading, clients=None), tuple(formats), hide)
+    if deidentify and deidentify.hide is None:
+        deidentify = replace(deidentify, hide=Pseudonyms(secrets.token_bytes(32)))
+    job = Job(annotator, replace(reading, clients=None), tuple(formats), hide, deidentify)
     part = slice(shard[0] - 1, None, shard[1]) if shard else slice(None)
     files = [_File(entry) for entry in inputs[part]]
     made = not out.exists()
@@ -418,6 +431,12 @@ def annotate_folder(
                 _write(out, store, job, files, report, bool(reading.clients))
     except sqlite3.Error as error:
         raise OutputError(f"{out}: {error}. What was done is kept: start the run again to go on") from None
+    except OSError as error:
+        if error.filename is not None and out not in Path(str(error.filename)).parents:
+            raise
+        raise OutputError(
+            f"{out}: {error.strerror or error}. What was done is kept: mend that, and start the run again to go on"
+        ) from None
     finally:
         if made and out.exists() and not any(out.iterdir()):
             out.rmdir()
@@ -441,6 +460,10 @@ def check_output(out: Path, overwrite: bool) -> None:
     """Raise `OutputError` if the outputs cannot or must not be written to this folder."""
     if out.exists() and not out.is_dir():
         raise OutputError(f"{out} is a file; give a folder with --out")
+    finished = out / FOLDER / "outputs"
+    if finished.is_dir() and not (finished / "run.json").exists():
+        # run.json is the last to leave it: that run was whole, and was killed before it had put things away
+        shutil.rmtree(out / FOLDER, ignore_errors=True)
     earlier = [name for name in OUTPUTS if (out / name).exists()]
     # without a run.json they are a part of what the run that goes on now had begun to write
     unfinished = (out / FOLDER).is_dir() and "run.json" not in earlier
@@ -479,8 +502,9 @@ def _outcome(file: _File, job: Job) -> InputOutcome:
 def _write(out: Path, store: Store, job: Job, files: Sequence[_File], report: Report, clients: bool) -> None:
     """Put the outputs together from the store, in the order of the inputs, and remove the store."""
     store.commit()
-    parts = out / FOLDER / "outputs"
-    shutil.rmtree(parts, ignore_errors=True)
+    for name in ("unfinished", "outputs"):
+        shutil.rmtree(out / FOLDER / name, ignore_errors=True)
+    parts = out / FOLDER / "unfinished"
     parts.mkdir()
     with Writer(parts, job.annotator.codebook, job.formats) as writer:
         for slot in (slot for file in files for slot in file.slots or ()):
@@ -494,13 +518,20 @@ def _write(out: Path, store: Store, job: Job, files: Sequence[_File], report: Re
         "settings": {
             "rules": job.annotator.provenance.rules_sha256 is not None,
             # the labels of speakers and the names of columns are the input's own words
-            "roles": dict(job.reading.roles or {}) if job.hide is None else bool(job.reading.roles),
-            "columns": dict(job.reading.columns or {}) if job.hide is None else bool(job.reading.columns),
+            "roles": dict(job.reading.roles or {}) if job.verbatim else bool(job.reading.roles),
+            "columns": dict(job.reading.columns or {}) if job.verbatim else bool(job.reading.columns),
             "input_format": job.reading.format,
             "encoding": job.reading.encoding,
             "clients": clients,
             "formats": ["csv", "jsonl", *job.formats],
             "no_text": job.hide is not None,
+            "deidentify": {
+                "names": len(job.deidentify.names),
+                "recogniser": job.deidentify.version,
+                "notice": NOTICE,
+            }
+            if job.deidentify
+            else None,
         },
         "counts": {which: sum(o.outcome == which for o in report.inputs) for which in get_args(Outcome)},
         "unused_roles": report.unused_roles,
@@ -513,6 +544,7 @@ def _write(out: Path, store: Store, job: Job, files: Sequence[_File], report: Re
                 (",\n" if number else ',\n "inputs": [\n') + "  " + json.dumps(asdict(outcome), ensure_ascii=False)
             )
         file.write("\n ]\n}\n")
+    parts = parts.replace(out / FOLDER / "outputs")
     # run.json goes first and comes last: a folder without it is no whole run
     for name in ("run.json", *OUTPUTS):
         _remove(out / name)

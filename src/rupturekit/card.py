@@ -124,7 +124,7 @@ of the words and overlap.
   What the model knows of them comes from {elsewhere}.
 * Other sessions, settings and languages than the table's differ; real therapies are longer.
 * Short answers of second-language speakers and of people who speak little can look like minimal responses; no corpus
-  here says who speaks a second language or a dialect, so the false alarms on them are not known.
+  here says who speaks a second language or a dialect, so the false alarms on them in real talk are not known.
 * Captions with swapped or merged speakers mislead it; the flags of a transcript say when to distrust it.
 
 ## Reproduce

@@ -449,6 +449,8 @@ class Classifier(Readout):
     def _session(self) -> Any:
         import onnxruntime
 
+        # its builds for Windows report events to their maker
+        onnxruntime.disable_telemetry_events()
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
         # weights are stored as int8 and computed in float32: unpack them once, when loading

@@ -8,7 +8,7 @@ A team's own codebook is a TOML file in the form of ``data/codebook/3rs-2015.tom
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import lru_cache
 from importlib import resources
 from pathlib import Path
@@ -41,8 +41,47 @@ class CodebookMarker:
 
 
 @dataclass(frozen=True, slots=True)
+class EpisodeGuide:
+    """What makes an episode of ruptures, by `rupturekit.episodes`; the table ``[episode]`` of a codebook.
+
+    Parameters
+    ----------
+    clear, clear_score
+        The clarity, or for rules and models the score, from which one marker opens an episode.
+    near
+        Client turns, its own included, among which a second rupture opens an episode with a fainter one.
+    own_words, returns, at_length
+        Collaboration returns in ``returns`` client turns without a rupture of ``own_words`` words, or in one of
+        ``at_length``.
+    apart
+        Client turns between two episodes, below which they are one.
+    after
+        Turns after an episode in which the therapist's answers still belong to it.
+    mixed
+        Share of the turns with a rupture from which the rarer family makes an episode mixed.
+    stalls
+        Turns with a rupture from which the work stalls (depth 2).
+    bond, bond_turns
+        Markers that put the bond or the treatment in question, and the turns with one from which depth is 3.
+    """
+
+    clear: int = 2
+    clear_score: float = 0.3
+    near: int = 3
+    own_words: int = 12
+    returns: int = 2
+    at_length: int = 25
+    apart: int = 3
+    after: int = 4
+    mixed: float = 0.25
+    stalls: int = 4
+    bond: tuple[str, ...] = ()
+    bond_turns: int = 3
+
+
+@dataclass(frozen=True, slots=True)
 class Codebook:
-    """A versioned set of markers.
+    """A versioned set of markers, and what makes an episode of them.
 
     Examples
     --------
@@ -56,6 +95,7 @@ class Codebook:
     name: str
     version: str
     markers: tuple[CodebookMarker, ...]
+    episode: EpisodeGuide = EpisodeGuide()
 
     def __getitem__(self, marker_id: str) -> CodebookMarker:
         for marker in self.markers:
@@ -232,7 +272,28 @@ def _parse(raw: dict[str, Any], where: str) -> Codebook:
         markers.append(marker)
     for key in ("id", "code"):
         _unique(markers, key, where)
-    return Codebook(str(raw.get("name", "")), str(raw.get("version", "")), tuple(markers))
+    return Codebook(
+        str(raw.get("name", "")),
+        str(raw.get("version", "")),
+        tuple(markers),
+        _guide(raw, {m.id for m in markers}, where),
+    )
+
+
+def _guide(raw: dict[str, Any], markers: set[str], where: str) -> EpisodeGuide:
+    table = raw.get("episode", {})
+    if not isinstance(table, dict):
+        raise ValueError(f"{where}: episode is no table; write [episode] above its lines")
+    usual = asdict(EpisodeGuide())
+    for key, value in table.items():
+        if key not in usual:
+            raise ValueError(f"{where}: [episode] has an unknown key {key!r}; there are {', '.join(usual)}")
+        if key == "bond":
+            if not isinstance(value, list) or not markers.issuperset(map(str, value)):
+                raise ValueError(f"{where}: [episode] bond is no list of markers of this codebook")
+        elif isinstance(value, bool) or not isinstance(value, (int, float)) or value < 0:
+            raise ValueError(f"{where}: [episode] {key} is not a number of 0 or more")
+    return EpisodeGuide(**{**table, "bond": tuple(table.get("bond", ()))})
 
 
 def _toml(source: str) -> tuple[dict[str, Any], str]:

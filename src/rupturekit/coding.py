@@ -287,11 +287,11 @@ def _labels(layer: Path) -> dict[tuple[str, str], tuple[Any, ...]]:
     """Read a label layer: (session, turn) → line, role, raters, codes; without the turns that nobody coded."""
     by_code = load_codebook().by_code
     labels: dict[tuple[str, str], tuple[Any, ...]] = {}
-    for number, line in enumerate(layer.read_text("utf-8-sig").split("\n"), 1):
+    for number, line in enumerate(layer.read_bytes().removeprefix(b"\xef\xbb\xbf").split(b"\n"), 1):
         if not line.strip():
             continue
         try:
-            raw = json.loads(line)
+            raw = json.loads(line.decode())
             key = str(raw["session"]), str(raw["turn"])
             raters = tuple(str(rater) for rater in raw["raters"])
             given = [
@@ -301,7 +301,7 @@ def _labels(layer: Path) -> dict[tuple[str, str], tuple[Any, ...]]:
                 for code, by_rater in raw["codes"].items()
                 for rater, said in by_rater.items()
             ]
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
             raise ValueError(f"{layer}:{number}: not a label line ({type(error).__name__})") from None
         if any(g.clarity not in (1, 2, 3) or any(not 0 <= a < b for a, b in g.spans) for g in given):
             raise ValueError(f"{layer}:{number}: a clarity is not 1, 2 or 3, or a span is not [start, end]")

@@ -7,6 +7,7 @@ Needs the ``train`` extra. The shipped form of the same network is run by `ruptu
 from __future__ import annotations
 
 import json
+import os
 import re
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -16,6 +17,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+# transformers and its hub client read these once, when they are imported
+os.environ.update(
+    dict.fromkeys(("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_HUB_DISABLE_TELEMETRY", "DO_NOT_TRACK"), "1")
+)
 
 try:
     import torch
@@ -125,7 +131,7 @@ def new_encoder(
         config = AutoConfig.for_model(**kept)
         body = _without_pooler(lambda **more: AutoModel.from_config(config, **how, **more))
     else:
-        body = _without_pooler(lambda **more: AutoModel.from_pretrained(base, **how, **more))
+        body = _without_pooler(lambda **more: AutoModel.from_pretrained(base, local_files_only=True, **how, **more))
     longest = getattr(body.config, "max_position_embeddings", recipe.window)
     if getattr(body, "embeddings", None) and getattr(body.embeddings, "padding_idx", None):
         longest -= body.embeddings.padding_idx + 1  # RoBERTa and its kin count positions from after the padding
@@ -168,7 +174,7 @@ def read_base(base: str | Path, recipe: Recipe) -> tuple[Any, Recipe]:
     Raises
     ------
     ValueError
-        If the tokenizer has no token that opens and ends a text, or no fast form.
+        If the base is not on this machine, or its tokenizer has no token that opens and ends a text, or no fast form.
     """
     from tokenizers import Tokenizer
 
@@ -180,7 +186,13 @@ def read_base(base: str | Path, recipe: Recipe) -> tuple[Any, Recipe]:
         raise ValueError(
             f"{base}: a model folder without model.safetensors; the wheel leaves it out, the repository has it"
         )
-    theirs = AutoTokenizer.from_pretrained(base)
+    try:
+        theirs = AutoTokenizer.from_pretrained(base, local_files_only=True)
+    except OSError:
+        raise ValueError(
+            f"{base}: no encoder in a folder of that name, nor in this machine's Hugging Face cache. Nothing is "
+            "fetched from a network: download it first, and give its folder"
+        ) from None
     names = [f"[unused{i}]" for i in (1, 2, 3)]
     if not set(names) <= set(theirs.get_vocab()):
         names = ["[therapist]", "[client]", "[other]"]

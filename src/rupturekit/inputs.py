@@ -142,24 +142,34 @@ def find(paths: Iterable[Path], out: Path) -> list[Input]:
      ('scan.png', 'no transcript by its suffix; give the file by name to read it')]
     """
     paths = list(paths)
-    found: dict[Path, Input] = {}
+    found: dict[str, Input] = {}
     for path in paths:
         if path.is_dir():
             for file in _walk(path, out.resolve()):
-                name = (file if len(paths) > 1 else file.relative_to(path)).as_posix()
-                found.setdefault(file.resolve(), Input(file, name, _why_not(file)))
+                name = file if len(paths) > 1 else file.relative_to(path)
+                found.setdefault(_real(file), Input(file, _spelled(name), _why_not(file)))
         elif path.exists():
             # a file given by name is read, whatever it is called
-            found[path.resolve()] = Input(path, path.as_posix())
+            found[_real(path)] = Input(path, _spelled(path))
         else:
             raise FileNotFoundError(f"{path}: no such file or folder")
-    read_with: set[Path] = set()
+    read_with: set[str] = set()
     for real, entry in found.items():
         if real in read_with:
             found[real] = replace(entry, skip="read together with the other speaker's file")
         elif not entry.skip:
-            read_with |= {file.resolve() for file in together(entry.path).values()}
+            read_with |= {_real(file) for file in together(entry.path).values()}
     return list(found.values())
+
+
+def _spelled(path: Path) -> str:
+    """Return a path with bytes that are no UTF-8 spelled out (``\\xff``), so that every output can hold it."""
+    return path.as_posix().encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+def _real(path: Path) -> str:
+    # unlike `Path.resolve`, which raises where links lead round in a circle
+    return os.path.realpath(path)
 
 
 def _walk(folder: Path, out: Path) -> Iterator[Path]:

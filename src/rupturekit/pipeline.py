@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 from . import __version__, score
 from .annotation import FAMILIES, AnnotatedTranscript, Coded, Marker, Provenance
 from .codebook import load_codebook
+from .episodes import episodes
 from .readers import ReadError, read_sessions
 from .rules import answering
 from .segment import segment
@@ -228,7 +229,7 @@ class Annotator:
             transcript,
             markers,
             scores + score.rates(transcript, markers),
-            score.episodes(transcript, markers),
+            episodes(transcript, markers, self.codebook.episode),
             self._coded(transcript),
             self.provenance,
         )

@@ -227,7 +227,7 @@ def course(
                 **({} if name in FILLED else {"markerfacecolor": "white"}),
             }
             # the ends of an interval may miss a rate of 0 or 100 by rounding
-            bars = [(rate - low).clip(0), (high - rate).clip(0)]
+            bars = np.clip([rate - low, high - rate], 0, None)
             ax.errorbar(x + aside * (number - (len(names) - 1) / 2), rate, bars, **look, label=_label(name, book))
         if label == "Date":
             from matplotlib.dates import AutoDateLocator, ConciseDateFormatter

@@ -297,8 +297,13 @@ def assign_roles(talk: Sequence[tuple[str | None, str]], given: Mapping[str, str
     return Roles(everyone, source, confidence)
 
 
+LISTED = 20
+"""How many speakers a message names."""
+
+
 def _list(keys: Sequence[str]) -> str:
-    return "; ".join(_shown(key, keys) for key in keys)
+    more = f"; and {len(keys) - LISTED} more" if len(keys) > LISTED else ""
+    return "; ".join(_shown(key, keys) for key in keys[:LISTED]) + more
 
 
 def _from_map(given: Mapping[str, str], keys: Sequence[str]) -> dict[str, Role]:

@@ -121,7 +121,14 @@ def _files(folder: Path | None) -> list[tuple[str, str]]:
     found = sorted((f for f in source.iterdir() if f.name.endswith(".toml")), key=lambda f: f.name)
     if not found:
         raise ValueError(f"{folder}: no .toml files of rules")
-    return [(f.name, f.read_text("utf-8")) for f in found]
+    return [(f.name, _text(f)) for f in found]
+
+
+def _text(file: Any) -> str:
+    try:
+        return str(file.read_text("utf-8"))
+    except UnicodeDecodeError:
+        raise ValueError(f"{file.name}: not UTF-8; save it anew in that encoding") from None
 
 
 def _load(folder: Path | None, book: Codebook) -> tuple[tuple[Rule, ...], dict[str, tuple[str, ...]], str]:
@@ -428,8 +435,9 @@ _CLOSED = re.compile(
     r"\bhow (?:old|many|much|long|often|far|tall)\b|\bwhat (?:time|day|date|year|age|kind of|type of|is your|'s your)\b",
     re.IGNORECASE,
 )
+# a run of openers has one way to be matched: with space on both sides of each it had two to the power of their number
 _ASKS = re.compile(
-    r"\?\s*$|^(?:\W*(?:so|and|well|okay|ok|um|uh|alright|right|now)\b\W*)*(?:what|how|why|who|where|when|which|do|does|did|are"
+    r"\?\s*$|^(?:\W*(?:(?:so|and|well|okay|ok|um|uh|alright|right|now)\b\W*)+)?(?:what|how|why|who|where|when|which|do|does|did|are"
     r"|is|have|has|can|could|would|will|tell me)\b",
     re.IGNORECASE,
 )
@@ -441,7 +449,7 @@ _ADVICE = re.compile(
     re.IGNORECASE,
 )
 _REFLECTION = re.compile(
-    r"^(?:\W*(?:so|and|well|okay|ok|um|uh|yeah|right|mm-?hmm?)\b\W*)*(?:you(?:'re| are|'ve| feel| felt| want| were| have| don't| just)?"
+    r"^(?:\W*(?:(?:so|and|well|okay|ok|um|uh|yeah|right|mm-?hmm?)\b\W*)+)?(?:you(?:'re| are|'ve| feel| felt| want| were| have| don't| just)?"
     r"|it sounds|sounds like|it seems|seems like|it looks|looks like|it(?:'s| is) (?:hard|tough|frustrating|important)|part of you|what i(?:'m| am) hearing"
     r"|i(?:'m| am) hearing)\b",
     re.IGNORECASE,

@@ -23,6 +23,7 @@ from . import sheets
 from .annotation import FAMILIES, AnnotatedTranscript, Coded
 from .codebook import Codebook
 from .coding import Votes, votes
+from .folders import check_folder, whole_folder
 from .score import FAMILIES_OF, SEGMENT_S, segments
 
 DEFAULT_THRESHOLD = 0.5
@@ -331,8 +332,7 @@ def write(
     ['AB.xlsx', 'CD.xlsx', 'design.csv', 'worth_reading.csv']
     """
     out = Path(out)
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise FileExistsError(f"{out} exists and is not an empty folder; give another")
+    check_folder(out)
     if wrong := [coder for coder in coders if not coder or Path(coder).name != coder]:
         raise ValueError(f"coder {wrong[0]!r}: give an id that can be the name of a file")
     stretches = sample(sessions, n, seed=seed, segment_s=segment_s)
@@ -348,14 +348,13 @@ def write(
     for d in doubts:
         turn = of[d.session].transcript[d.turn]
         reading.append([d.session, d.turn, turn.start_s, turn.role, d.urgency, "; ".join(d.reasons), turn.text])
-    written = []
-    for coder in coders:
-        hidden = blind(sessions, stretches, coder)
-        written += sheets.write(hidden, out / f"{coder}.xlsx", codebook=codebook, segment_s=segment_s)
-    for name, header, rows in (
-        ("design.csv", "session,segment,first turn,last turn,score,length,probability,weight", design),
-        ("worth_reading.csv", "session,turn,start_s,role,urgency,reasons,text", reading),
-    ):
-        (out / name).write_bytes(sheets.csv_bytes(header.split(","), rows))
-        written.append(out / name)
-    return written
+    with whole_folder(out) as parts:
+        for coder in coders:
+            hidden = blind(sessions, stretches, coder)
+            sheets.write(hidden, parts / f"{coder}.xlsx", codebook=codebook, segment_s=segment_s)
+        for name, header, rows in (
+            ("design.csv", "session,segment,first turn,last turn,score,length,probability,weight", design),
+            ("worth_reading.csv", "session,turn,start_s,role,urgency,reasons,text", reading),
+        ):
+            (parts / name).write_bytes(sheets.csv_bytes(header.split(","), rows))
+    return [out / name for name in (*(f"{coder}.xlsx" for coder in coders), "design.csv", "worth_reading.csv")]

@@ -37,8 +37,6 @@ from .annotation import (
     FAMILIES,
     SCORES,
     THERAPIST_FAMILIES,
-    AnnotatedTranscript,
-    Episode,
     Family,
     Marker,
     Score,
@@ -52,10 +50,6 @@ TRUSTED = 0.9
 """Weight from which a rule's marker stays although the model puts the family below its threshold."""
 SEGMENT_S = 300.0
 SEGMENT_TURNS = 20
-GAP = 3
-"""Client turns without a rupture that an episode may contain in a row."""
-REPAIR_WITHIN = 4
-"""Turns after an episode in which a resolution marker still counts as its repair."""
 
 FAMILIES_OF: Mapping[str, tuple[Family, ...]] = {
     "client": CLIENT_FAMILIES,
@@ -275,47 +269,3 @@ def rates(transcript: Transcript, markers: Iterable[Marker]) -> tuple[Score, ...
                 rate = 100 * sum(i in found[name] for i in mine) / len(mine)
                 scores.append(Score(level, number, name, _rounded(rate)))
     return tuple(scores)
-
-
-def episodes(transcript: Transcript, markers: Iterable[Marker]) -> tuple[Episode, ...]:
-    """Return the rupture episodes, each with the therapist turns that work at its repair.
-
-    An episode runs from a client turn with a rupture to the last one that follows with at most `GAP`
-    client turns without a rupture in between. Its repair are the turns with a resolution marker inside
-    it or within `REPAIR_WITHIN` turns after it.
-
-    Examples
-    --------
-    >>> from rupturekit.transcript import Turn
-    >>> who = ("client", "therapist", "client", "therapist")
-    >>> t = Transcript("s", tuple(Turn(i, r[0], r, "Well.") for i, r in enumerate(who)))
-    >>> found = [Marker(0, 0, 4, "confrontation", "control_pressure"),
-    ...          Marker(3, 0, 4, "resolution", "invite_feelings")]
-    >>> episodes(t, found)
-    (Episode(first=0, last=0, repair=(3,)),)
-    """
-    found = present(markers)
-    runs: list[tuple[int, int]] = []
-    quiet = GAP + 1
-    for turn in transcript.of("client"):
-        if turn.index not in found["rupture"]:
-            quiet += 1
-            continue
-        if quiet <= GAP:
-            runs[-1] = (runs[-1][0], turn.index)
-        else:
-            runs.append((turn.index, turn.index))
-        quiet = 0
-    return tuple(
-        Episode(
-            first,
-            last,
-            tuple(i for i in sorted(found["resolution"]) if first <= i <= last + REPAIR_WITHIN),
-        )
-        for first, last in runs
-    )
-
-
-def episodes_of(annotated: AnnotatedTranscript) -> tuple[Episode, ...]:
-    """Return a session's episodes; of people's codings, which come without, those that their markers make."""
-    return annotated.episodes or episodes(annotated.transcript, annotated.markers)

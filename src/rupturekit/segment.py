@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from .readers.raw import RawSession, Utterance
+from .readers.raw import RawSession, Utterance, span
 from .roles import RoleError, assign_roles, contradicted, speaker_key
 from .transcript import Role, Transcript, Turn
 
@@ -294,7 +294,8 @@ def segment(
     else:
         drafts = _Merger(role_of, _unpunctuated([u.text for u in utterances])).run(utterances)
     turns = tuple(
-        Turn(i, d.speaker, d.role, " ".join(d.parts), d.start_s, d.end_s, d.line, tuple(d.source_ids))
+        # utterances may stand out of the order of their times
+        Turn(i, d.speaker, d.role, " ".join(d.parts), *span(d.start_s, d.end_s), d.line, tuple(d.source_ids))
         for i, d in enumerate(drafts)
     )
     meta: dict[str, Any] = {

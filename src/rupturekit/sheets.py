@@ -45,6 +45,8 @@ from typing import Any, TypeAlias
 
 from .annotation import FAMILIES, AnnotatedTranscript, Coded, Family, Marker, marker_order
 from .codebook import Codebook, CodebookMarker, Crosswalk, load_codebook
+from .folders import write_whole
+from .readers import archive
 from .readers.encoding import decode
 from .readers.raw import ReadError, Source
 from .readers.raw import seconds as clock_time
@@ -91,7 +93,6 @@ _FEW = 500  # spans in a cell, so that they fit
 _YES, _NO = ("x", "yes", "true", "1"), ("", "no", "false", "0")
 _HEADER_WITHIN = 20
 _ERRORS = 10
-_UNPACKED = 512 * 2**20
 _OLD_OFFICE = b"\xd0\xcf\x11\xe0"
 
 
@@ -166,11 +167,8 @@ def write(
             files[path] = csv_bytes(table.header, table.values())
     if there := [path for path in files if path.exists()]:
         raise FileExistsError(f"{there[0]} exists and may have been filled in; give another name")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    for path, data in files.items():
-        part = path.with_name(f".{path.name}.part")
-        part.write_bytes(data)
-        part.replace(path)
+    # the sheet itself comes last: where it is, the rest is too
+    write_whole(dict(reversed(files.items())))
     return list(files)
 
 
@@ -804,11 +802,23 @@ def csv_bytes(header: Sequence[str], rows: Iterable[Sequence[Value]]) -> bytes:
     return file.getvalue().encode("utf-8-sig")
 
 
+class _FromMemory(zipfile.ZipFile):
+    """Takes a worksheet that openpyxl holds in memory, and not in a file."""
+
+    def write(self, filename: Any, arcname: Any = None, *_: Any) -> None:
+        self.writestr(arcname, filename.getvalue())
+
+    def writestr(self, zinfo_or_arcname: Any, data: Any, *_: Any) -> None:
+        # an entry's time is the clock's otherwise, and a clock before 1980 is refused
+        super().writestr(zipfile.ZipInfo(str(zinfo_or_arcname)), data)
+
+
 def _xlsx(tables: Sequence[_Table]) -> bytes:
     from openpyxl import Workbook
     from openpyxl.cell import WriteOnlyCell
     from openpyxl.styles import Alignment, Font, PatternFill
     from openpyxl.utils import get_column_letter
+    from openpyxl.worksheet._writer import WorksheetWriter
     from openpyxl.worksheet.datavalidation import DataValidation
     from openpyxl.writer.excel import ExcelWriter
 
@@ -837,6 +847,10 @@ def _xlsx(tables: Sequence[_Table]) -> bytes:
             if name in _FILLED_IN and table.title in ("Markers", "Ratings"):
                 cell.fill = PatternFill("solid", fgColor="FFF2CC")
             header.append(cell)
+        # in memory: openpyxl would put the words down in the folder of temporary files
+        sheet._writer = WorksheetWriter(sheet, io.BytesIO())
+        sheet._writer.cleanup = lambda: None
+        sheet._writer.write_top()
         sheet.append(header)
         for row in rows[table.title]:
             cells: list[Any] = list(row)
@@ -851,7 +865,7 @@ def _xlsx(tables: Sequence[_Table]) -> bytes:
                         cell.alignment = wrapped
             sheet.append(cells)
     with_clock, without = io.BytesIO(), io.BytesIO()
-    ExcelWriter(book, zipfile.ZipFile(with_clock, "w")).save()
+    ExcelWriter(book, _FromMemory(with_clock, "w")).save()
     # the archive's entries bear the time of writing; the same sheet is to be the same bytes
     with zipfile.ZipFile(with_clock) as old, zipfile.ZipFile(without, "w", zipfile.ZIP_DEFLATED) as new:
         for name in old.namelist():
@@ -928,10 +942,8 @@ def _read_xlsx(source: Source, fits: Callable[[set[str]], bool]) -> list[tuple[s
     from openpyxl import load_workbook
 
     try:
-        with zipfile.ZipFile(io.BytesIO(source.data)) as archive:
-            unpacked = sum(info.file_size for info in archive.infolist())
-        if unpacked > _UNPACKED:
-            raise source.error(f"unpacked it has {unpacked >> 20} MiB", "Save it anew, without pictures and empty rows")
+        if not source.data.startswith(_OLD_OFFICE):
+            archive.check(source)
         book = load_workbook(io.BytesIO(source.data), read_only=True, data_only=True)
         tables = []
         for sheet in book.worksheets:

@@ -32,8 +32,8 @@ and a `DocBin` without user data:
   rule of a marker are in the group's ``attrs["markers"]`` under the span's ``id_``. ``attrs["scores"]`` has the
   probabilities of each turn under ``"turn"``, and rates per 100 turns under ``"segment"`` and ``"session"``;
   ``attrs["provenance"]`` says which rules and model decided.
-* ``doc.spans["episodes"]``: from a first rupture to the last one near it; ``attrs["episodes"]`` has the turns of each,
-  and those that work at its repair.
+* ``doc.spans["episodes"]``: from a first rupture to the return of collaboration; ``attrs["episodes"]`` has the
+  fields of each (`rupturekit.Episode`).
 * ``doc.spans["coder:AB"]``: what AB coded, in Docs that `to_doc` or `rupturekit.export` made of codings.
 
 Nothing is in ``span._``, whose values two markers on the same words would share. `to_doc` makes a Doc of a transcript,
@@ -182,6 +182,8 @@ class _Session:
 
     def sum_up(self, key: str, rates: "Iterable[Score]", episodes: "Iterable[Episode]") -> None:
         """Write rates beside the markers, and the episodes as spans."""
+        from dataclasses import asdict
+
         scores = self.doc.spans[key].attrs.setdefault("scores", {"turn": [{} for _ in self.turns]})
         scores["segment"], scores["session"] = {}, {}
         for rate in rates:
@@ -193,7 +195,7 @@ class _Session:
             id = f"e{number}"
             first, last = self.turns[episode.first], self.turns[episode.last]
             spans.append(Span(self.doc, first.start, last.end, label="episode", span_id=id))
-            told[id] = {"first": episode.first, "last": episode.last, "repair": list(episode.repair)}
+            told[id] = {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(episode).items()}
         self.doc.spans["episodes"] = SpanGroup(self.doc, name="episodes", attrs={"episodes": told}, spans=spans)
 
 
@@ -299,7 +301,7 @@ def from_doc(doc: Doc, spans_key: str = MARKERS) -> "AnnotatedTranscript":
         # in their group's order where they stand on the same words
         tuple(sorted(markers, key=lambda m: (m.turn, m.start, m.end))),
         tuple(Score(level, index, family, value) for level, index, row in scored for family, value in row.items()),
-        tuple(Episode(e["first"], e["last"], tuple(e["repair"])) for e in episodes.values()),
+        tuple(map(Episode.from_dict, episodes.values())),
         tuple(coded),
         provenance,
     )
@@ -638,8 +640,8 @@ class RuptureScores:
     >>> doc = nlp("T: Well?\\nC: This isn't helping.\\nT: Have I missed something?\\nC: I went to the sea on Sunday.")
     >>> doc.spans["markers"].attrs["scores"]["session"]["confrontation"]
     50.0
-    >>> doc.spans["episodes"].attrs["episodes"]
-    {'e0': {'first': 1, 'last': 1, 'repair': [2]}}
+    >>> doc.spans["episodes"].attrs["episodes"]["e0"]["repair"]
+    [2]
     """
 
     def __init__(self, nlp: Language, name: str, spans_key: str) -> None:
@@ -649,6 +651,7 @@ class RuptureScores:
     def __call__(self, doc: Doc) -> Doc:
         """Sum up a session."""
         from . import score
+        from .episodes import episodes
 
         session = _Session(doc)
         if self.spans_key not in doc.spans:
@@ -657,6 +660,6 @@ class RuptureScores:
                 "before this pipe"
             )
         markers = session.markers(self.spans_key)
-        rates, episodes = score.rates(session.transcript, markers), score.episodes(session.transcript, markers)
-        session.sum_up(self.spans_key, rates, episodes)
+        rates = score.rates(session.transcript, markers)
+        session.sum_up(self.spans_key, rates, episodes(session.transcript, markers))
         return doc

@@ -66,16 +66,19 @@ class Store:
         self.folder = out / FOLDER
         self.folder.mkdir(parents=True, exist_ok=True)
         self._file = self.folder / (f"shard-{shard[0]}-of-{shard[1]}.db" if shard else "run.db")
-        self._db = _opened(self._file)
+        self._db = locked(self._file, out)
         try:
+            self._db.execute("CREATE TABLE IF NOT EXISTS inputs (key BLOB PRIMARY KEY, ids TEXT)")
+            self._db.execute("CREATE TABLE IF NOT EXISTS sessions (key BLOB PRIMARY KEY, told TEXT, data BLOB)")
+            self._db.commit()
             for file in [] if shard else sorted(self.folder.glob("shard-*.db")):
                 self._take_in(file)
-        except (OutputError, sqlite3.Error):
+        except BaseException:
             self._db.close()
             raise
 
     def _take_in(self, file: Path) -> None:
-        _opened(file).close()  # raises if its run goes on
+        locked(file, self.folder.parent).close()  # raises if its run goes on
         self._db.execute("ATTACH ? AS part", (str(file),))
         for table in ("inputs", "sessions"):
             self._db.execute(f"INSERT OR IGNORE INTO {table} SELECT * FROM part.{table}")
@@ -124,23 +127,32 @@ class Store:
     def clear(self) -> None:
         """Close the store and remove it: the run is whole."""
         self._db.close()
-        shutil.rmtree(self.folder)
+        shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def _opened(file: Path) -> sqlite3.Connection:
-    db = sqlite3.connect(file, timeout=0)
+def locked(file: Path, out: Path) -> sqlite3.Connection:
+    """Open a database that no other process can open until it is closed; ``out`` is the output that it is for.
+
+    Raises
+    ------
+    OutputError
+        If another process has it open, it is damaged, or it cannot be written.
+    """
+    try:
+        db = sqlite3.connect(file, timeout=0)
+    except sqlite3.Error as error:
+        raise OutputError(f"{out}: {error}. See that there is room, and that you may write there") from None
     try:
         # the lock goes with the process, however it ends
         db.execute("PRAGMA locking_mode = EXCLUSIVE")
+        # words of a session are not to be put down elsewhere
+        db.execute("PRAGMA temp_store = MEMORY")
         db.execute("BEGIN EXCLUSIVE")
-        db.execute("CREATE TABLE IF NOT EXISTS inputs (key BLOB PRIMARY KEY, ids TEXT)")
-        db.execute("CREATE TABLE IF NOT EXISTS sessions (key BLOB PRIMARY KEY, told TEXT, data BLOB)")
-        db.commit()
-    except sqlite3.DatabaseError as error:
+        return db
+    except sqlite3.Error as error:
         db.close()
         if "locked" in str(error):
-            raise OutputError(
-                f"{file.parents[1]}: another run writes here; wait for it, or give another folder"
-            ) from None
+            raise OutputError(f"{out}: another run writes here; wait for it, or give another folder") from None
+        if isinstance(error, sqlite3.OperationalError):
+            raise OutputError(f"{out}: {error}. See that there is room, and that you may write there") from None
         raise OutputError(f"{file}: {error}; the run cannot go on with it: remove it to begin anew") from None
-    return db

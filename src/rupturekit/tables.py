@@ -16,13 +16,14 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from .annotation import CLIENT_FAMILIES, FAMILIES, SCORES, AnnotatedTranscript, marker_order
 from .codebook import Codebook, load_codebook
+from .episodes import episodes_of
 from .segment import flags_of, turn_flags
 from .transcript import ROLES, Transcript
 
 if TYPE_CHECKING:
     import pandas as pd
 
-Level = Literal["turn", "marker", "session"]
+Level = Literal["turn", "marker", "session", "episode"]
 Value: TypeAlias = "str | int | float | None"
 FILES: Mapping[Level, str] = {"turn": "turns", "marker": "markers", "session": "sessions"}
 """The stem of each table's file."""
@@ -71,7 +72,12 @@ def columns(level: Level, codebook: Codebook | None = None) -> dict[str, type]:
             **{f"n_{marker.id}": int for marker in book.markers},
             **{"n_episodes": int, "flags": str},
         }
-    raise ValueError(f"level {level!r}: give turn, marker or session")
+    if level == "episode":
+        return {
+            **{"session_id": str, "client_id": str, "episode": int, "first": int, "last": int, "n_client_turns": int},
+            **{"type": str, "depth": int, "outcome": str, "repair": str, "defended": str, "returns": str},
+        }
+    raise ValueError(f"level {level!r}: give turn, marker, session or episode")
 
 
 def rows(annotated: AnnotatedTranscript, level: Level, codebook: Codebook | None = None) -> Iterator[dict[str, Value]]:
@@ -89,6 +95,8 @@ def rows(annotated: AnnotatedTranscript, level: Level, codebook: Codebook | None
         return _turn_rows(annotated)
     if level == "marker":
         return _marker_rows(annotated)
+    if level == "episode":
+        return _episode_rows(annotated)
     return iter([_session_row(annotated, codebook or load_codebook())])
 
 
@@ -134,6 +142,22 @@ def _marker_rows(annotated: AnnotatedTranscript) -> Iterator[dict[str, Value]]:
         }
 
 
+def _episode_rows(annotated: AnnotatedTranscript) -> Iterator[dict[str, Value]]:
+    for number, episode in enumerate(episodes_of(annotated), 1):
+        yield {
+            "session_id": annotated.transcript.id,
+            "client_id": annotated.transcript.meta.get("client_id"),
+            "episode": number,
+            "first": episode.first,
+            "last": episode.last,
+            "n_client_turns": sum(episode.first <= t.index <= episode.last for t in annotated.transcript.of("client")),
+            "type": episode.type,
+            "depth": episode.depth,
+            "outcome": episode.outcome,
+            **{name: ";".join(map(str, getattr(episode, name))) for name in ("repair", "defended", "returns")},
+        }
+
+
 def _session_row(annotated: AnnotatedTranscript, codebook: Codebook) -> dict[str, Value]:
     transcript, meta = annotated.transcript, annotated.transcript.meta
     n_of = {role: sum(1 for _ in transcript.of(role)) for role in ROLES}
@@ -170,15 +194,15 @@ def _joined(names: Iterable[str]) -> str:
 def to_frame(
     annotated: Iterable[AnnotatedTranscript], level: Level = "turn", codebook: Codebook | None = None
 ) -> pd.DataFrame:
-    """Return a pandas frame with a row for each turn, marker or session.
+    """Return a pandas frame with a row for each turn, marker, session or rupture episode.
 
     Parameters
     ----------
     annotated : iterable of AnnotatedTranscript
         The sessions.
-    level : {"turn", "marker", "session"}
+    level : {"turn", "marker", "session", "episode"}
         What a row stands for. The columns are those of ``turns.csv``, ``markers.csv`` and
-        ``sessions.csv``.
+        ``sessions.csv``; of an episode the fields of `rupturekit.Episode`, turns separated by semicolons.
     codebook : Codebook, optional
         Whose markers are counted in the session table.
 
@@ -422,10 +446,10 @@ def sessions_in(path: str | PathLike[str]) -> Iterator[AnnotatedTranscript]:
     if file.is_dir():
         file = file / "annotations.jsonl"
     # words may hold other line separators; only the line feed ends a session
-    with file.open(encoding="utf-8", newline="\n") as lines:
+    with file.open("rb") as lines:
         for number, line in enumerate(lines, 1):
             try:
-                session = AnnotatedTranscript.from_json(line)
+                session = AnnotatedTranscript.from_json(line.decode())
             except ValueError as error:
                 raise ValueError(f"{file}, line {number}: {error}") from None
             yield session

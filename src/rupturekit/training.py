@@ -26,6 +26,7 @@ from .card import write_card
 from .classifier import Piece, Predicted, Recipe, Window, turn_features, windows
 from .coding import FAMILY_OF, MARKERS, Votes, group_of, read_coded, read_synthetic, votes
 from .encoder import Encoder, export_onnx, name_of, new_encoder, padded, predict, read_base
+from .folders import check_folder, whole_folder
 from .transcript import Transcript
 
 CERTAINTY = {1: 0.75, 2: 0.95, 3: 1.0}
@@ -361,6 +362,7 @@ def train(
     settings: Settings | None = None,
     draws: int = 500,
     ablations: bool = False,
+    held_out: str | Path | None = None,
     command: str = "rupturekit train",
 ) -> dict[str, Any]:
     """Cross-validate, calibrate, train on everything, and write a model folder with its card.
@@ -387,6 +389,9 @@ def train(
     ablations : bool
         Once the model is written, measure what each part of the recipe is worth by leaving it out, and add
         that to the card; takes several times as long.
+    held_out : path-like, optional
+        JSONL file for the annotations that the card's figures are of: each session by the whole pipeline, with an
+        encoder that never saw its group. They hold the sessions' words.
 
     Returns
     -------
@@ -395,7 +400,8 @@ def train(
     """
     import time
 
-    started = time.time()
+    started = time.monotonic()
+    check_folder(Path(out))
     settings = settings or Settings()
     sessions = [s for table in tables for s in read_coded(table)]
     if n_folds < 2:
@@ -414,9 +420,13 @@ def train(
     config |= {**configuration(calibrate(held)), "recipe": asdict(settings.recipe)}
     config |= {"encoder": model.base.config.to_dict()}
     write_model(Path(out), model, tokenizer, config)
-    facts = measure(held, annotate_held_out(held, fold), fold, draws) | {
+    found = annotate_held_out(held, fold)
+    if held_out is not None:
+        Path(held_out).write_text("".join(a.to_json() + "\n" for a in found), "utf-8")
+    facts = measure(held, found, fold, draws) | {
         "data": data_facts(sessions), "folds": n_folds, "groups": len({group_of(s) for s in sessions}),
-        "command": command, "seed": settings.seed, "torch": torch.__version__, "minutes": (time.time() - started) / 60,
+        "command": command, "seed": settings.seed, "torch": torch.__version__,
+        "minutes": (time.monotonic() - started) / 60,
         "synthetic": (len(written), sum(len(s.transcript) for s in written)),
         "marker_counts": {
             name: sum(v.is_gold(name) for s in sessions for v in votes(s).values()) for name in MARKERS
@@ -454,13 +464,14 @@ def _ablation_row(label: str, facts: Mapping[str, Any]) -> dict[str, Any]:
 
 def write_model(out: Path, model: Encoder, tokenizer: Any, config: Mapping[str, Any]) -> None:
     """Write weights (for onnxruntime, and float16 to train on from), tokenizer and configuration."""
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
-    out.mkdir(parents=True, exist_ok=True)
     model = model.cpu().eval()
-    export_onnx(model, out / "model.onnx")
-    save_file(
-        {name: tensor.half().contiguous() for name, tensor in model.state_dict().items()}, out / "model.safetensors"
-    )
-    tokenizer.save(str(out / "tokenizer.json"))
-    (out / "config.json").write_text(json.dumps(config, indent=1) + "\n", "utf-8")
+    with whole_folder(out) as parts:
+        export_onnx(model, parts / "model.onnx")
+        # the bytes are written here: the libraries' own errors do not say what is wrong with a disk
+        (parts / "model.safetensors").write_bytes(
+            save({name: tensor.half().contiguous() for name, tensor in model.state_dict().items()})
+        )
+        (parts / "tokenizer.json").write_text(tokenizer.to_str(pretty=True), "utf-8", newline="\n")
+        (parts / "config.json").write_text(json.dumps(config, indent=1) + "\n", "utf-8")

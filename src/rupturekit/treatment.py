@@ -25,9 +25,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from .annotation import CLIENT_FAMILIES, SCORES, AnnotatedTranscript
+from .episodes import episodes_of
+from .folders import write_whole
 from .inputs import csv_rows
 from .readers.raw import Source
-from .score import ROLE_OF, episodes_of, present
+from .score import ROLE_OF, present
 from .tables import csv_line
 from .talk import MEASURES, talk_features
 from .transcript import Role
@@ -298,11 +300,12 @@ def _date(value: object) -> datetime | None:
 # --- a row for each session -----------------------------------------------------------------------
 
 _COUNTS = {f"{what}_{name}": int if what != "per100" else float for name in SCORES for what in ("n", "of", "per100")}
-CENTRED = (*(f"per100_{name}" for name in SCORES), "n_episodes", "n_episodes_answered", *MEASURES, "alliance")
+_EPISODES = ("n_episodes", "n_episodes_answered", "n_episodes_unrepaired")
+CENTRED = (*(f"per100_{name}" for name in SCORES), *_EPISODES, *MEASURES, "alliance")
 """Columns that also come in two parts, between clients and within them."""
 COLUMNS: Mapping[str, type] = {
     **{"client_id": str, "session_id": str, "number": float, "date": str, "n_client_turns": int},
-    **{"n_therapist_turns": int, **_COUNTS, "n_episodes": int, "n_episodes_answered": int},
+    **{"n_therapist_turns": int, **_COUNTS, **dict.fromkeys(_EPISODES, int)},
     **dict.fromkeys((*MEASURES, "alliance"), float),
     **{f"{name}_{part}": float for name in CENTRED for part in ("between", "within")},
 }
@@ -321,8 +324,9 @@ def course_rows(sessions: Iterable[AnnotatedTranscript], ratings: Mapping[str, f
     ``n_<family>``, ``of_<family>``, ``per100_<family>``
         Turns with the family (or ``rupture``, either family of the client), of how many turns that were read for it,
         and the first per 100 of the second. A binomial model takes the counts.
-    ``n_episodes``, ``n_episodes_answered``
-        Rupture episodes, and those with a resolution marker inside or soon after (`score.episodes`).
+    ``n_episodes``, ``n_episodes_answered``, ``n_episodes_unrepaired``
+        Rupture episodes, those with a resolution marker inside or soon after, and those after which collaboration did
+        not return before the session ended (`rupturekit.episodes`).
     the measures of talk
         See `talk.MEASURES`. Where the words are withheld, those that need them are not known.
     ``alliance``
@@ -386,6 +390,7 @@ def _row(client: str, session: AnnotatedTranscript, number: int | float | None, 
         row |= {f"n_{name}": n, f"of_{name}": of, f"per100_{name}": 100 * n / of if of else None}
     row["n_episodes"] = len(found)
     row["n_episodes_answered"] = sum(bool(episode.repair) for episode in found)
+    row["n_episodes_unrepaired"] = sum(episode.outcome in ("unrepaired", "escalated") for episode in found)
     row |= talk_features(transcript)
     rating = ratings.get(transcript.id, meta.get("alliance"))
     row["alliance"] = None if rating is None else float(rating)
@@ -934,13 +939,11 @@ def write(rows: Sequence[Row], found: Sequence[Signal], out: str | PathLike[str]
         "course.csv": [csv_line(COLUMNS, COLUMNS), *(csv_line((row[k] for k in COLUMNS), COLUMNS) for row in rows)],
         "signals.csv": [csv_line(SIGNAL_COLUMNS, SIGNAL_COLUMNS), *map(_signal_line, found)],
     }
-    if there := [out / name for name in lines if (out / name).exists()]:
+    # the course comes last: where it is, the signals are too
+    files = {out / name: "".join(lines[name]).encode() for name in ("signals.csv", "course.csv")}
+    if there := [path for path in files if path.exists()]:
         raise FileExistsError(f"{there[0]} is there already; give another folder")
-    out.mkdir(parents=True, exist_ok=True)
-    for name, table in lines.items():
-        part = out / f".{name}.part"
-        part.write_text("".join(table), "utf-8", newline="\n")
-        part.replace(out / name)
+    write_whole(files)
     return [out / name for name in lines]
 
 

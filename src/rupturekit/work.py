@@ -17,6 +17,7 @@ from multiprocessing.connection import wait as wait_for
 from typing import Any, Literal, TypeVar
 
 from .annotation import FAMILIES, AnnotatedTranscript
+from .deidentify import Deidentifier
 from .inputs import Input, Reading, reason
 from .pipeline import Annotator
 from .readers import RawSession
@@ -51,30 +52,41 @@ class Job:
     reading: Reading
     formats: tuple[str, ...]
     hide: Pseudonyms | None
+    deidentify: Deidentifier | None = None
 
     def shown(self, text: str) -> str:
         """Return an id or a path as it may stand in an output."""
-        return self.hide.hash(text) if self.hide else text
+        if self.hide:
+            return self.hide.hash(text)
+        return self.deidentify.shown(text) if self.deidentify else text
+
+    @property
+    def verbatim(self) -> bool:
+        """Tell whether names may stand in an output as they are."""
+        return self.hide is None and self.deidentify is None
 
     def why(self, error: Exception, entry: Input, also: Iterable[str | None] = ()) -> str:
         """Say what went wrong, with names hidden where they are to be; ``also`` are names besides the file's."""
         path = entry.path
         # which file it is stands beside the reason already
         text = reason(error).removeprefix(str(path)).lstrip(":, ")
-        if self.hide is None:
+        if self.verbatim:
             return text
         files = [path, *together(path).values()]
         names = {entry.name, *also, *(name for f in files for name in (str(f), f.as_posix(), f.name, f.stem))}
         # in one pass and the longest first, so that no part of a name is left standing
         pattern = "|".join(re.escape(str(n)) for n in sorted(names - {None, ""}, key=lambda n: -len(str(n))))
-        return re.sub(rf"(?<!\w)(?:{pattern})(?!\w)", lambda m: self.shown(m[0]), text)
+        text = re.sub(rf"(?<!\w)(?:{pattern})(?!\w)", lambda m: self.shown(m[0]), text)
+        # labels and tiers of the file stand in quotes
+        return re.sub(r"(?<!\w)'([^'\n]+)'(?!\w)", lambda m: f"'{self.shown(m[1])}'", text)
 
 
 @dataclass(frozen=True, slots=True)
 class Session:
     """A session on its way to a worker, with the id and the client that it was given."""
 
-    raw: RawSession
+    # a cluster logs what a task that fails was given
+    raw: RawSession = field(repr=False)
     id: str
     client: str | None
 
@@ -127,11 +139,12 @@ def annotate(job: Job | bytes, work: Sequence[tuple[Input, Session]]) -> list[Sa
 def _segmented(job: Job, entry: Input, session: Session) -> Transcript | Said:
     try:
         transcript = segment(session.raw, id=session.id, roles=job.reading.roles_in(session.raw), path=entry.name)
+        if session.client:
+            transcript = replace(transcript, meta={**transcript.meta, "client_id": session.client})
+        # before anything is found: what is found rests on what is written, and on nothing else
+        return job.deidentify(transcript).transcript if job.deidentify else transcript
     except Exception as error:
         return _failed(job, entry, session, error, "segment")
-    if session.client:
-        transcript = replace(transcript, meta={**transcript.meta, "client_id": session.client})
-    return transcript
 
 
 def _said(

@@ -51,8 +51,23 @@ def add_annotate(commands: Any) -> None:
         "--key-file",
         type=Path,
         metavar="FILE",
-        help="with --no-text: the secret that ids are hashed with, to have the same hashes in every run; "
-        "else a new one is drawn and forgotten",
+        help="with --no-text or --deidentify: the secret that ids are hashed with, to have the same hashes in every "
+        "run; else a new one is drawn and forgotten",
+    )
+    parser.add_argument(
+        "--deidentify",
+        action="store_true",
+        help="replace names, places, dates, ages over 89 and numbers of people by placeholders such as [NAME_1] before "
+        "anything is written; no guarantee: a person has to read the result before it is shared",
+    )
+    parser.add_argument(
+        "--names", type=Path, metavar="FILE", help="with --deidentify: names to replace, a line for each person"
+    )
+    parser.add_argument(
+        "--recogniser",
+        metavar="NAME",
+        help="with --deidentify: an installed spaCy pipeline that looks for more names, by name or folder; nothing is "
+        "downloaded",
     )
     parser.add_argument(
         "--clients",
@@ -80,7 +95,7 @@ def add_annotate(commands: Any) -> None:
     group.add_argument("--fail-fast", action="store_true", help="stop at the first session that fails")
     group.add_argument("--device", metavar="NAME", help="where torch runs the model: cuda, cuda:1, …")
     add_reading(parser)
-    parser.set_defaults(run=_annotate)
+    parser.set_defaults(run=_annotate, interrupted="What was done is kept: start the run again to go on")
 
 
 def _formats(text: str) -> list[str]:
@@ -108,27 +123,36 @@ def _shard(text: str) -> tuple[int, int]:
 
 def _annotate(args: argparse.Namespace) -> int:
     from ..batch import Stopped, annotate_folder, check_output
+    from ..deidentify import NOTICE, Deidentifier, read_names
     from ..pipeline import SHIPPED, Annotator
+    from ..report import is_pages
     from ..tables import Pseudonyms
 
-    if args.key_file and not args.no_text:
-        return complain("--key-file goes with --no-text", 2)
+    if args.key_file and not (args.no_text or args.deidentify):
+        return complain("--key-file goes with --no-text or --deidentify", 2)
+    if args.deidentify and args.no_text:
+        return complain("--no-text leaves no words for --deidentify to replace; give one of them", 2)
+    if (args.names or args.recogniser) and not args.deidentify:
+        return complain("--names and --recogniser go with --deidentify", 2)
     for_coders = [name for name in args.format if name in exchange_formats()]
     if for_coders and args.no_text:
         return complain(f"--no-text leaves nothing to code in {', '.join(for_coders)}", 2)
     in_folders = [name for name in args.format if name in ("html", *for_coders)]
     for name in in_folders:
-        if (args.out / name).exists():
+        if (args.out / name).exists() and not (args.overwrite and name == "html" and is_pages(args.out / name)):
             # a coder's work may be in it: not even --overwrite takes it away
             return complain(f"{args.out / name} is there already; move it, or give another --out", 2)
     try:
         check_output(args.out, args.overwrite)
-        hide = None
-        if args.no_text:
+        hide = deidentifier = None
+        if args.no_text or args.deidentify:
             key = args.key_file.read_bytes() if args.key_file else secrets.token_bytes(32)
             if not key.strip():
                 return complain("the key file is empty; write a long random secret into it", 2)
             hide = Pseudonyms(key)
+        if args.deidentify:
+            names = read_names(args.names) if args.names else ()
+            deidentifier, hide = Deidentifier(names, args.recogniser, hide), None
         if args.device and args.no_model:
             return complain("--device is for the model, and --no-model leaves it out", 2)
         annotator = Annotator(None if args.no_model else args.model or SHIPPED, device=args.device)
@@ -140,6 +164,7 @@ def _annotate(args: argparse.Namespace) -> int:
             reading=reading,
             formats=[name for name in args.format if name not in in_folders],
             hide=hide,
+            deidentify=deidentifier,
             overwrite=args.overwrite,
             workers=args.workers,
             client=_cluster(args.scheduler) if args.scheduler else None,
@@ -151,8 +176,6 @@ def _annotate(args: argparse.Namespace) -> int:
             _write_folders(args, in_folders)
     except Stopped as error:
         return complain(f"stopped at a failure: {error}", 1)
-    except KeyboardInterrupt:
-        return complain("interrupted. What was done is kept: start the run again to go on", 130)
     except (ValueError, OSError) as error:
         return complain(str(error), 2)
     if args.json:
@@ -166,8 +189,12 @@ def _annotate(args: argparse.Namespace) -> int:
         return int(failed)
     if not args.json:
         _print_found(report.inputs, args.out)
+    if deidentifier:
+        complain(f"--deidentify: {NOTICE}", 0)
+        complain("ids and file names that are more than codes, such as P012_s03.txt, are hashed", 0)
     met = {session.session_id for outcome in report.inputs for session in outcome.sessions}
-    if lost := sum((hide.hash(id) if hide else id) not in met for id in reading.clients or ()):
+    given = hide.hash if hide else deidentifier.shown if deidentifier else str
+    if lost := sum(given(id) not in met for id in reading.clients or ()):
         complain(f"--clients: {lost} of its sessions are not in this run", 1)
     for number in report.unused_roles:
         complain(f"--roles: label {number} is no speaker in any session", 1)
@@ -188,12 +215,14 @@ def _write_folders(args: argparse.Namespace, formats: Sequence[str]) -> None:
     from ..report import write
     from ..tables import sessions_in
 
-    if set(formats) - {"html"}:
+    originals: dict[str, Path] = {}
+    # an original has the names in it
+    if set(formats) - {"html"} and not args.deidentify:
         files = {entry.name: entry.path for entry in find(args.inputs, args.out)}
         originals = {s.transcript.id: files[s.transcript.meta["path"]] for s in sessions_in(args.out)}
     for name in formats:
         if name == "html":
-            write(sessions_in(args.out), args.out / name)
+            write(sessions_in(args.out), args.out / name, overwrite=args.overwrite)
         else:
             export(sessions_in(args.out), name, args.out / name, originals=originals)
 

@@ -82,7 +82,11 @@ def add_train(commands: Any) -> None:
     parser.add_argument(
         "tables", nargs="*", type=Path, metavar="TABLE", help="X.csv with its label layer X.labels.jsonl beside it"
     )
-    parser.add_argument("--base", metavar="NAME", help="encoder to start from: a folder or a hub name")
+    parser.add_argument(
+        "--base",
+        metavar="NAME",
+        help="encoder to start from: a folder, or the hub name of one in this machine's cache; nothing is fetched",
+    )
     own = parser.add_argument_group("instead of TABLE and --base: go on from a model with a team's own codes")
     own.add_argument(
         "--codes", type=Path, metavar="DIR", help="codings: JSONL that `rupturekit import` wrote, or tables"
@@ -105,6 +109,12 @@ def add_train(commands: Any) -> None:
     parser.add_argument(
         "--ablations", action="store_true", help="then measure what each part of the recipe is worth; takes long"
     )
+    parser.add_argument(
+        "--held-out",
+        type=Path,
+        metavar="FILE",
+        help="JSONL for the annotations that the figures are of, each by a model that never saw the session's group",
+    )
     parser.set_defaults(run=_train)
 
 
@@ -116,8 +126,8 @@ def _train(args: argparse.Namespace) -> int:
     given = [bool(part) for part in (args.tables, args.base, args.codes, args.init)]
     if given not in ([True, True, False, False], [False, False, True, True]):
         return complain("give tables and --base, or --codes and --init", 2)
-    if args.codes and (args.synthetic or args.rule_groups or args.ablations):
-        return complain("--synthetic, --rule-groups and --ablations do not go with --codes", 2)
+    if args.codes and (args.synthetic or args.rule_groups or args.ablations or args.held_out):
+        return complain("--synthetic, --rule-groups, --ablations and --held-out do not go with --codes", 2)
     command = shlex.join(["rupturekit", *sys.argv[1:]])
     try:
         if args.codes:
@@ -146,6 +156,7 @@ def _train(args: argparse.Namespace) -> int:
             settings=Settings(seed=args.seed),
             version=args.version,
             ablations=args.ablations,
+            held_out=args.held_out,
             command=command,
         )
     except (ValueError, OSError) as error:

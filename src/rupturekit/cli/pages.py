@@ -21,6 +21,7 @@ def add_report(commands: Any) -> None:
     )
     add_annotated(parser)
     parser.add_argument("--out", type=Path, metavar="DIR", help="folder to make; ANNOTATED/html if not given")
+    parser.add_argument("--overwrite", action="store_true", help="replace the pages in DIR; nothing else is replaced")
     add_codebook(parser)
     parser.set_defaults(run=_report)
 
@@ -34,7 +35,7 @@ def _report(args: argparse.Namespace) -> int:
         return complain("give the folder to make with --out", 2)
     out = args.out or args.annotated / "html"
     try:
-        files = write(sessions_in(args.annotated), out, load_codebook(args.codebook))
+        files = write(sessions_in(args.annotated), out, load_codebook(args.codebook), overwrite=args.overwrite)
     except (ValueError, OSError) as error:
         return complain(str(error), 2)
     if args.json:

@@ -41,7 +41,7 @@ def _finite(what: Any) -> Any:
 def print_table(header: Sequence[object], rows: Sequence[Sequence[object]], title: str = "") -> None:
     """Print a table: with rules and bold on a terminal, aligned text anywhere else."""
     cells = [[plain(str(cell)) for cell in row] for row in (header, *rows)]
-    if sys.stdout.isatty():
+    if sys.stdout is not None and sys.stdout.isatty():
         _drawn(cells, title)
         return
     if title:

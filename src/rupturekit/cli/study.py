@@ -111,6 +111,7 @@ def _import(args: argparse.Namespace) -> int:
     from ..codebook import load_codebook
     from ..coding import merged
     from ..exchange import import_codes
+    from ..folders import write_whole
     from ..inputs import reason
     from ..sheets import csv_bytes, read, read_ratings
 
@@ -142,13 +143,13 @@ def _import(args: argparse.Namespace) -> int:
         return complain("nothing was written", code)
     try:
         sessions = merged(codings)
-        part = args.out.with_name(f".{args.out.name}.part")
-        args.out.parent.mkdir(parents=True, exist_ok=True)
-        part.write_text("".join(session.to_json() + "\n" for session in sessions), "utf-8", newline="\n")
-        part.replace(args.out)
+        files = {}
         if ratings:
             rows = [{**row, "coder": row["coder"] or args.coder} for row in ratings]
-            rated.write_bytes(csv_bytes(list(rows[0]), [list(row.values()) for row in rows]))
+            files[rated] = csv_bytes(list(rows[0]), [list(row.values()) for row in rows])
+        # the codes come last: where they are, the ratings are too
+        files[args.out] = "".join(session.to_json() + "\n" for session in sessions).encode()
+        write_whole(files)
     except (ValueError, OSError) as error:
         return complain(str(error), 2)
     coders = Counter(m.source for session in sessions for m in session.markers)

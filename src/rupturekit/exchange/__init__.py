@@ -171,6 +171,9 @@ def import_codes(
     module = _module(format)
     path = Path(path)
     by_id = {transcript.id: transcript for transcript in sessions}
+    # a pipe would wait for ever, and a device never end
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise ReadError(f"{path}: this is not a regular file. Give a file")
     try:
         with _packages(format, ReadError):
             returned: Sequence[AnnotatedTranscript] = list(module.read(path, by_id, codebook or load_codebook()))

@@ -557,7 +557,8 @@ def _coded(document: Document, transcript: Transcript, source: Source) -> list[C
             continue
         try:
             for who, family, first, last in json.loads(value):
-                if not (isinstance(who, str) and family in FAMILIES and 0 <= first <= last < len(transcript)):
+                whole = type(first) is int and type(last) is int
+                if not (whole and isinstance(who, str) and family in FAMILIES and 0 <= first <= last < len(transcript)):
                     raise ValueError
                 found[Coded(who, family, first, last)] = None
         except (TypeError, ValueError, RecursionError):
@@ -572,9 +573,10 @@ def _coder(tier: Tier) -> str:
     return tier.annotator if tier.annotator.strip() else named[1].strip() if named else ""
 
 
-_QUOTED = r'(?:"(?:[^"\\]|\\.)*"|“[^”]*”)'
+# bounded, as the space below is written without two ways to match it: in linear time
+_QUOTED = r'(?:"(?:[^"\\]|\\.)*"|“[^”]{0,2000}”)'
 _FIELD = re.compile(
-    rf"""[^\S\n]*,?[^\S\n]*(?:
+    rf"""[^\S\n]*(?:,[^\S\n]*)?(?:
         (?P<words>{_QUOTED})(?:\s*\#(?P<nth>\d{{1,9}}))?
         | (?P<key>clarity|score|turn|by|id|note)\s+(?P<argument>{_QUOTED}|[^\s,;]+)
         | (?P<bare>[123])(?![\w.])

@@ -39,7 +39,8 @@ UNLESS_CODES = "If they are no codes but notes, remove that tier from the copy t
 MACHINE = ("rule", "model")
 """The sources that a line names itself; a coder is named by the tier."""
 
-_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|\[\d{1,9}-\d{1,9}\]|[^\s;,"]+|[;"]')
+# a text that is not closed goes on to the end: to look for its end anew at each quote in it would take for ever
+_TOKEN = re.compile(r'"(?:[^"\\]|\\[\s\S])*(?:"|\\?\Z)|\[\d{1,9}-\d{1,9}\]|[^\s;,"]+|[;"]')
 _SPAN = re.compile(r"\[(\d+)-(\d+)\]")
 _PLAIN = re.compile(r"[^\W_](?:[\w.:@/#+-]*\w)?")
 # What XML 1.0 cannot hold, and what some programs take for the end of a line.

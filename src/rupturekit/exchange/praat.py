@@ -375,7 +375,7 @@ class _Labels:
         self.transcript = transcript
         self._codebook = codebook
         self._code = re.compile(rf"\s*{codes_of(codebook)}", re.IGNORECASE)
-        self._comma = re.compile(rf'("(?:[^"\\]|\\.)*")|,(?=\s*{codes_of(codebook)})', re.IGNORECASE)
+        self._comma = re.compile(rf'("(?:[^"\\]|\\[\s\S])*(?:"|\\?\Z))|,(?=\s*{codes_of(codebook)})', re.IGNORECASE)
 
     def markers(self, label: str, source: str, turns: Sequence[int]) -> Iterator[Marker]:
         """Yield the markers in a label over some turns; a comma before a code is as good as a semicolon."""

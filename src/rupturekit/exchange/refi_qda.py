@@ -506,7 +506,7 @@ def _pattern(marker: CodebookMarker) -> str:
 
 
 def _entry(name: str, names: Sequence[tuple[re.Pattern[str], CodebookMarker]]) -> CodebookMarker | None:
-    name = name.strip()
+    name = " ".join(name.split())
     for start in (0, *(level.end() for level in _LEVEL.finditer(name))):
         # of two labels that begin alike the longer one is meant
         if matches := [(match.end(), marker) for pattern, marker in names if (match := pattern.match(name, start))]:

@@ -107,7 +107,13 @@ class Returned:
     def json(self, data: bytes | str, name: str) -> Any:
         """Return what a piece of JSON says."""
         try:
-            return json.loads(data)
+            # given bytes, json lets halves of surrogate pairs pass
+            text = data if isinstance(data, str) else data.decode(json.detect_encoding(data))
+            told = json.loads(text)
+            if "\\ud" in text.casefold():
+                # where one is spelled out: nothing can be written with it
+                json.dumps(told, ensure_ascii=False).encode()
+            return told
         except (ValueError, RecursionError):
             raise self.error(f"{name} is not valid JSON", "Export or copy the file again") from None
 
@@ -205,7 +211,9 @@ class Returned:
         with self.part(f"session {transcript.id}: what was coded"):
             for source, family, first, last in rows:
                 if (
-                    family not in FAMILIES
+                    type(first) is not int
+                    or type(last) is not int
+                    or family not in FAMILIES
                     or not source.startswith("coder:")
                     or not 0 <= first <= last < len(transcript)
                 ):

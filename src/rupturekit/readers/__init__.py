@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import io
 import os
 import re
-import zipfile
 from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
 
+from rupturekit.limits import limit
+from rupturekit.readers import archive
 from rupturekit.readers.encoding import decode
 from rupturekit.readers.raw import RawSession, ReadError, Source, Utterance
 
@@ -88,6 +88,8 @@ def read_sessions(
         raise source.error(f"no format is called {format!r}", f"Formats that are read: {', '.join(FORMATS)}")
     if format is None:
         format = _sniff_zip(source)
+    elif format in _ZIPPED:
+        archive.check(source)
     if format not in _ZIPPED:
         source = decode(source, encoding)
         if not source.text.strip():
@@ -111,6 +113,11 @@ def _load(path: Path) -> bytes:
         # A pipe or device would block or never end.
         if path.exists() and not path.is_file():
             raise source.error("this is not a regular file", "Give a file")
+        if path.exists() and path.stat().st_size >> 20 >= limit("RUPTUREKIT_FILE_MB"):
+            raise source.error(
+                f"the file has {path.stat().st_size >> 20} MB, and {limit('RUPTUREKIT_FILE_MB')} are read",
+                "Cut it into several, or raise RUPTUREKIT_FILE_MB in the environment",
+            )
         data = path.read_bytes()
     except OSError as error:
         raise source.error(f"the file cannot be opened ({error.strerror})", "Check its name and permissions") from None
@@ -126,10 +133,7 @@ def _sniff_zip(source: Source) -> str | None:
             raise source.error(f"this is {what}", f"Save it as {target}")
     if not source.data.startswith(b"PK\x03\x04"):
         return None
-    try:
-        names = set(zipfile.ZipFile(io.BytesIO(source.data)).namelist())
-    except (zipfile.BadZipFile, ValueError, NotImplementedError):
-        raise source.error("the file is damaged or cut short", "Copy it again or save it anew") from None
+    names = archive.check(source)
     if "word/document.xml" in names:
         return "docx"
     if "xl/workbook.xml" in names:
@@ -149,7 +153,8 @@ def _sniff(source: Source) -> str:
     top = text[:4000]
     if top.lstrip().startswith("WEBVTT"):
         return "vtt"
-    if "<ANNOTATION_DOCUMENT" in top:
+    # a long prolog may stand before the first element
+    if "<ANNOTATION_DOCUMENT" in top or top.startswith("<?xml"):
         return "eaf"
     if _TEXTGRID.match(top):
         return "textgrid"

@@ -300,14 +300,14 @@ class _Builder:
         if id is None:
             raise self._fail("a time slot has no TIME_SLOT_ID")
         if id in self.document.slots:
-            raise self._fail(f"time slot {id} comes twice")
+            raise self._fail(f"time slot {_id(id)} comes twice")
         # ELAN's own sign for a slot without a time
         if value in (None, "-1"):
             self.document.slots[id] = None
         elif re.fullmatch(r"[0-9]{1,12}", value or ""):
             self.document.slots[id] = int(value or "")
         else:
-            raise self._fail(f"the time of time slot {id} is not a whole number of milliseconds")
+            raise self._fail(f"the time of time slot {_id(id)} is not a whole number of milliseconds")
 
     def _begin_tier(self, attributes: dict[str, str]) -> None:
         id = attributes.get("TIER_ID")
@@ -334,7 +334,7 @@ class _Builder:
                 raise self._fail(f"an annotation on tier {self._tier.id!r} has no {key}")
         id = attributes["ANNOTATION_ID"]
         if id in self._ids:
-            raise self._fail(f"two annotations have the id {id}, the second on tier {self._tier.id!r}")
+            raise self._fail(f"two annotations have the id {_id(id)}, the second on tier {self._tier.id!r}")
         self._ids.add(id)
         self._annotation = Annotation(
             id,
@@ -344,6 +344,11 @@ class _Builder:
             attributes.get("PREVIOUS_ANNOTATION") if is_ref else None,
         )
         self._tier.annotations.append(self._annotation)
+
+
+def _id(id: str) -> str:
+    """Return an id for a message; what does not look like one may be anybody's words."""
+    return id if re.fullmatch(r"[A-Za-z]{0,3}[0-9]{1,9}", id) else "(no number)"
 
 
 def _check_tiers(document: Document, source: Source) -> None:
@@ -374,7 +379,7 @@ def _check_references(document: Document, source: Source) -> None:
                 *(("annotation", ref, known) for ref in (a.parent, a.previous) if ref is not None),
             ):
                 if id not in there:
-                    found = f"annotation {a.id} on tier {tier.id!r} refers to {what} {id}, which is not there"
+                    found = f"annotation {_id(a.id)} on tier {tier.id!r} refers to {what} {_id(id)}, which is not there"
                     raise source.error(found, _MEND, a.line)
 
 
@@ -410,7 +415,7 @@ def _place(document: Document, source: Source) -> None:
                 a.rank = (a.start_s or 0.0, above.rank[1])
             stack += reversed(ordered)
     for a, tier in waiting.values():
-        raise source.error(f"annotation {a.id} on tier {tier.id!r} refers to itself in a circle", _MEND, a.line)
+        raise source.error(f"annotation {_id(a.id)} on tier {tier.id!r} refers to itself in a circle", _MEND, a.line)
 
 
 def _share(above: Annotation, n: int, of: int) -> float | None:

@@ -50,7 +50,11 @@ LABEL: Mapping[str, str] = {
 
 
 def write(
-    sessions: Iterable[AnnotatedTranscript], out: str | PathLike[str], codebook: Codebook | None = None
+    sessions: Iterable[AnnotatedTranscript],
+    out: str | PathLike[str],
+    codebook: Codebook | None = None,
+    *,
+    overwrite: bool = False,
 ) -> list[Path]:
     """Write a page for each session, and one for all of them.
 
@@ -62,6 +66,8 @@ def write(
         Folder to make; it must not exist, or be empty.
     codebook : Codebook, optional
         What the markers are called; the shipped one by default.
+    overwrite : bool
+        Replace a folder of such pages; one that has anything else in it is left alone.
 
     Returns
     -------
@@ -90,7 +96,7 @@ def write(
     rows: list[SessionRow] = []
     taken: set[str] = set()
     names: list[str] = []
-    with whole_folder(out) as folder:
+    with whole_folder(out, replace=overwrite and is_pages(out)) as folder:
         (folder / "sessions").mkdir()
         for annotated in sessions:
             names.append(f"{_stem(annotated.transcript.id, taken)}.html")
@@ -98,6 +104,19 @@ def write(
             rows.append(session_row(annotated, f"sessions/{quote(names[-1])}"))
         _save(folder / "index.html", corpus_page(rows, codebook))
     return [out / "index.html", *(out / "sessions" / name for name in names)]
+
+
+def is_pages(folder: Path) -> bool:
+    """Tell whether a folder holds pages that `write` made, and nothing else."""
+    files = [path for path in folder.rglob("*") if not (path.is_dir() and path == folder / "sessions")]
+    return (
+        bool(files)
+        and all(
+            path == folder / "index.html" or (path.suffix == ".html" and path.parent == folder / "sessions")
+            for path in files
+        )
+        and all(b'<meta name="generator" content="rupturekit' in path.read_bytes() for path in files)
+    )
 
 
 def _save(path: Path, text: str) -> None:

@@ -16,7 +16,8 @@ import numpy as np
 from ..annotation import FAMILIES, AnnotatedTranscript, Episode
 from ..codebook import Codebook, load_codebook
 from ..coding import group_of
-from ..score import ROLE_OF, episodes_of, present
+from ..episodes import episodes_of
+from ..score import ROLE_OF, present
 from ..segment import SESSION_FLAGS, flags_of
 from ..transcript import ROLES, Role
 from ..treatment import natural

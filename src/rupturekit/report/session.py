@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 from .. import __version__
 from ..annotation import FAMILIES, AnnotatedTranscript, Episode, Family, Marker
 from ..codebook import Codebook, load_codebook
+from ..episodes import episodes_of
 from ..rules import load_rules
-from ..score import FAMILIES_OF, ROLE_OF, episodes_of, is_timed, present
+from ..score import FAMILIES_OF, ROLE_OF, is_timed, present
 from ..segment import SESSION_FLAGS, flags_of
 from ..transcript import ROLES, Transcript, Turn
 from . import GLYPH, LABEL, asset, embedded, page, policy
@@ -26,6 +27,12 @@ if TYPE_CHECKING:
 
 _SHORT = {**LABEL, "therapist_defensive": "Defensiveness"}
 CLARITY = {1: "faint", 2: "clear", 3: "strong"}
+_OUTCOMES = {
+    "repaired": "repaired",
+    "partly": "partly repaired",
+    "unrepaired": "not repaired by the end",
+    "escalated": "not repaired, and grown",
+}
 WINDOW = 10
 """Turns on either side that the moving share of talk takes in."""
 WIDTHS = (1080, 360)
@@ -176,7 +183,12 @@ def _episode(annotated: AnnotatedTranscript, run: Episode) -> dict[str, Any]:
         "first": annotated.transcript[run.first],
         "last": annotated.transcript[run.last],
         "families": {family: len(found[family]) for family in FAMILIES_OF["client"] if found[family]},
-        "repair": [annotated.transcript[turn] for turn in run.repair],
+        "depth": run.depth,
+        "outcome": _OUTCOMES.get(run.outcome or "", ""),
+        **{
+            name: [annotated.transcript[turn] for turn in getattr(run, name)]
+            for name in ("repair", "defended", "returns")
+        },
     }
 
 

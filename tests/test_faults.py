@@ -1,0 +1,338 @@
+"""Faults around a command: signals, full disks, lost permissions, closed outputs, odd names, odd locales.
+
+Whatever happens, nothing is lost, an output is whole or not there, the message says what to do and quotes no talk, and
+the exit code is not 0.
+"""
+
+from __future__ import annotations
+
+import builtins
+import errno
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+import rupturekit as rk
+from rupturekit.batch import annotate_folder, check_output
+from rupturekit.cli import main
+from rupturekit.exchange import FORMATS
+from rupturekit.folders import whole_folder, write_whole
+from rupturekit.store import OutputError
+
+TALK = "T: How was the orchard?\n\nC: This isn't helping, you know.\n\nT: Tell me more.\n\nC: I don't know.\n\n" * 3
+NEEDS = {"inception": "cassis", "docbin": "spacy"}
+
+
+@pytest.fixture
+def sessions(tmp_path: Path) -> Path:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for name in ("s1", "s2"):
+        (folder / f"{name}.txt").write_text(TALK, "utf-8")
+    return folder
+
+
+@pytest.fixture
+def annotated(sessions: Path, tmp_path: Path) -> Path:
+    out = tmp_path / "annotated"
+    annotate_folder(sessions, out, rk.Annotator(model=None))
+    return out
+
+
+def everything(folder: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+def commands(annotated: Path, sessions: Path, out: Path) -> dict[str, list[str]]:
+    """Return a command of each kind that writes; its output is ``out``, or in it."""
+    a, o = str(annotated), str(out)
+    codes = f"{out}.codes"
+    return {
+        "annotate": ["annotate", str(sessions), "--no-model", "--out", o],
+        "annotate parquet": ["annotate", str(sessions), "--no-model", "--format", "parquet", "--out", o],
+        "report": ["report", a, "--out", o],
+        "course": ["course", a, "--pattern", "(?P<client>s)(?P<number>\\d)", "--out", o],
+        "sheet xlsx": ["sheet", a, "--out", f"{o}/sheet.xlsx"],
+        "sheet csv": ["sheet", a, "--coder", "AB", "--out", f"{o}/sheet.csv"],
+        "sample": ["sample", a, "--n", "1", "--out", o],
+        "agree": ["agree", codes, a, "--draws", "5", "--out", o],
+        "import": ["import", f"{out}.given/tasks.json", "--format", "label-studio"],
+        **{f"export {f}": ["export", a, "--format", f, "--out", o] for f in FORMATS},
+    }
+
+
+KINDS = [*commands(Path(), Path(), Path())]
+
+
+def write_codes(annotated: Path, file: Path) -> None:
+    file.parent.mkdir()
+    with file.open("w", encoding="utf-8") as lines:
+        for s in rk.load(annotated):
+            markers = tuple(replace(m, source="coder:AB", score=None, rule_id=None, clarity=2) for m in s.markers)
+            coded = tuple(replace(c, source="coder:AB") for c in s.coded)
+            lines.write(rk.AnnotatedTranscript(s.transcript, markers, coded=coded).to_json() + "\n")
+
+
+@pytest.fixture
+def command(request: pytest.FixtureRequest, annotated: Path, sessions: Path, tmp_path: Path) -> list[str]:
+    kind: str = request.param
+    if package := NEEDS.get(kind.removeprefix("export ")):
+        pytest.importorskip(package)
+    if kind == "annotate parquet":
+        pytest.importorskip("pyarrow")
+    out = tmp_path / "out"
+    if kind in ("agree", "import"):
+        coded = f"{out}.codes/AB.jsonl"
+        write_codes(annotated, Path(coded))
+    if kind == "import":
+        assert main(["export", coded, "--format", "label-studio", "--out", f"{out}.given"]) == 0
+        return [*commands(annotated, sessions, out)[kind], "--transcripts", str(annotated), "--out", f"{out}/c.jsonl"]
+    return commands(annotated, sessions, out)[kind]
+
+
+every_command = pytest.mark.parametrize("command", KINDS, indirect=True, ids=[k.replace(" ", "-") for k in KINDS])
+
+
+class FullDisk:
+    """Counts what is opened for writing or renamed, and lets one of these fail."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, fail_at: int, error: OSError | BaseException) -> None:
+        self.n, self.fail_at, self.error = 0, fail_at, error
+        opened, replaced = builtins.open, os.replace
+        io_open = __import__("io").open
+
+        def writes(mode: str) -> bool:
+            return any(letter in mode for letter in "wax+")
+
+        def patched(real):  # type: ignore[no-untyped-def]
+            def do(file, mode="r", *rest, **named):  # type: ignore[no-untyped-def]
+                if writes(mode) and "null" not in str(file):
+                    self.step()
+                return real(file, mode, *rest, **named)
+
+            return do
+
+        def replace(*paths):  # type: ignore[no-untyped-def]
+            self.step()
+            return replaced(*paths)
+
+        monkeypatch.setattr(builtins, "open", patched(opened))
+        monkeypatch.setattr("io.open", patched(io_open))
+        monkeypatch.setattr(os, "replace", replace)
+
+    def step(self) -> None:
+        self.n += 1
+        # a disk stays full; a signal comes once
+        if self.n == self.fail_at or (self.n > self.fail_at and isinstance(self.error, OSError)):
+            raise self.error
+
+
+def failures(
+    command: list[str], tmp_path: Path, error: BaseException, capsys: pytest.CaptureFixture[str]
+) -> Iterator[tuple[int, str]]:
+    """Run a command with a fault at each of its writes in turn, each time afresh; yield its code and message."""
+    out = tmp_path / "out"
+    for at in range(1, 60):
+        capsys.readouterr()
+        with pytest.MonkeyPatch.context() as patch:
+            disk = FullDisk(patch, at, error)
+            code = main(command)
+        if disk.n < at:
+            assert code == 0
+            assert at > 1, "nothing was written"
+            return
+        yield code, capsys.readouterr().err
+        shutil.rmtree(out, ignore_errors=True)
+
+
+@every_command
+def test_a_disk_that_is_full_at_any_write(
+    command: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = {p.name for p in tmp_path.iterdir()}
+    for code, told in failures(command, tmp_path, OSError(errno.ENOSPC, "No space left on device"), capsys):
+        assert code == 2
+        assert "No space left on device" in told
+        assert str(tmp_path) in told
+        assert "start" in told
+        assert "orchard" not in told
+        assert_nothing_half_written(command, tmp_path / "out")
+        assert {p.name for p in tmp_path.iterdir()} - {"out"} == before
+
+
+@every_command
+def test_an_interrupt_at_any_write(command: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for code, told in failures(command, tmp_path, KeyboardInterrupt(signal.SIGTERM), capsys):
+        assert code == 128 + signal.SIGTERM
+        assert "SIGTERM" in told
+        assert_nothing_half_written(command, tmp_path / "out")
+
+
+def assert_nothing_half_written(command: list[str], out: Path) -> None:
+    if command[0] != "annotate":
+        assert not out.exists() or not any(out.iterdir())
+        return
+    # a folder without a run.json is no whole run, and the next goes on with it
+    assert not (out / "run.json").exists()
+    if (out / ".rupturekit").exists():
+        assert main(command) == 0
+        assert not (out / ".rupturekit").exists()
+
+
+@every_command
+def test_an_output_that_is_there_is_left_alone(
+    command: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(command) == 0
+    before = everything(tmp_path / "out")
+    assert main(command) == 2
+    assert everything(tmp_path / "out") == before
+    shutil.rmtree(tmp_path / "out")
+    (tmp_path / "out").write_text("mine", "utf-8")
+    assert main(command) == 2
+    assert (tmp_path / "out").read_text("utf-8") == "mine"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_a_signal_ends_a_run_that_then_goes_on(sessions: Path, tmp_path: Path, number: signal.Signals) -> None:
+    for n in range(400):
+        (sessions / f"more{n}.txt").write_text(TALK.replace("know", f"know {n}"), "utf-8")
+    out = tmp_path / "out"
+    line = [sys.executable, "-m", "rupturekit", "annotate", sessions, "--no-model", "--workers", "0", "--out", out]
+    run = subprocess.Popen(line, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+    while not (out / ".rupturekit" / "run.db").exists():
+        assert run.poll() is None
+        time.sleep(0.01)
+    run.send_signal(number)
+    _, told = run.communicate(timeout=60)
+    assert run.returncode == 128 + number
+    assert f"({number.name})" in told
+    assert "start the run again" in told
+    assert not (out / "run.json").exists()
+    assert subprocess.run(line, capture_output=True).returncode == 0
+    assert not (out / ".rupturekit").exists()
+
+
+def test_a_second_run_for_the_same_output_is_refused_and_what_a_killed_one_left_is_cleared(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    with whole_folder(out) as parts:
+        (parts / "a.txt").write_text("a")
+        with pytest.raises(OutputError, match="another run writes here"), whole_folder(out):
+            pass
+    assert [p.name for p in tmp_path.iterdir()] == ["out"]
+    shutil.rmtree(out)
+    child = os.fork()
+    if not child:
+        with whole_folder(out) as parts:
+            (parts / "secret.txt").write_text("words")
+            os.kill(os.getpid(), signal.SIGKILL)
+    os.waitpid(child, 0)
+    assert any(p.name == "secret.txt" for p in tmp_path.rglob("*"))
+    with whole_folder(out) as parts:
+        (parts / "b.txt").write_text("b")
+    assert [str(p.relative_to(tmp_path)) for p in sorted(tmp_path.rglob("*"))] == ["out", "out/b.txt"]
+
+
+def test_files_that_belong_together_are_all_there_or_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = {tmp_path / name: b"x" for name in ("a", "b")}
+    FullDisk(monkeypatch, 4, OSError(errno.EACCES, "Permission denied"))  # two writes, and the second rename
+    with pytest.raises(OutputError, match="Permission denied"):
+        write_whole(files)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_kill_after_the_last_rename_leaves_is_put_away(annotated: Path) -> None:
+    (annotated / ".rupturekit" / "outputs").mkdir(parents=True)
+    (annotated / ".rupturekit" / "run.db").write_bytes(b"")
+    with pytest.raises(OutputError, match="--overwrite"):
+        check_output(annotated, overwrite=False)
+    assert not (annotated / ".rupturekit").exists()
+
+
+def test_pages_are_replaced_when_asked_and_nothing_else_is(annotated: Path) -> None:
+    again = ["report", str(annotated), "--overwrite"]
+    assert main(again) == main(again) == 0
+    before = everything(annotated / "html")
+    (annotated / "html" / "notes.html").write_text("mine", "utf-8")
+    assert main(again) == 2
+    (annotated / "html" / "notes.html").unlink()
+    (annotated / "html" / "index.html").write_text("mine", "utf-8")
+    assert main(again) == 2
+    assert (annotated / "html" / "index.html").read_text("utf-8") == "mine"
+    assert set(everything(annotated / "html")) == set(before)
+
+
+def environment(**more: str) -> dict[str, str]:
+    return {"PATH": os.environ["PATH"], **more}
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"LC_ALL": "C", "PYTHONIOENCODING": "ascii"},
+        {"LC_ALL": "tr_TR.UTF-8"},
+        {"TMPDIR": "/nowhere", "HOME": "/nowhere", "PYTHONDONTWRITEBYTECODE": "1"},
+    ],
+    ids=["C", "Turkish", "no home"],
+)
+def test_the_place_of_a_run_changes_nothing(sessions: Path, tmp_path: Path, told: dict[str, str]) -> None:
+    (sessions / "Zoë I.txt").write_text(TALK.replace("orchard", "Obstgärten"), "utf-8")
+    for name, env in (("here", environment()), ("there", environment(**told))):
+        line = [sys.executable, "-m", "rupturekit", "annotate", sessions, "--no-model", "--out", tmp_path / name]
+        done = subprocess.run([*line, "--format", "html,eaf"], env=env, capture_output=True)
+        assert done.returncode == 0, done.stderr
+    assert everything(tmp_path / "here") == everything(tmp_path / "there")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems refuse such names")
+def test_names_that_are_no_utf8_or_nearly_the_same(sessions: Path, tmp_path: Path) -> None:
+    for name in (b"caf\xff", "café".encode(), "cafe\u0301".encode(), b"CAFE", b"cafe"):
+        Path(os.fsdecode(bytes(sessions) + b"/" + name + b".txt")).write_text(TALK, "utf-8")
+    out = tmp_path / "out"
+    formats = "html,eaf,textgrid,label-studio,prodigy,refi-qda,convokit"
+    assert main(["annotate", str(sessions), "--no-model", "--out", str(out), "--format", formats]) == 0
+    assert "caf\\xff" in {s.transcript.id for s in rk.load(out)}
+    for format, pattern in (("html", "sessions/*.html"), ("eaf", "*.eaf"), ("textgrid", "*.TextGrid")):
+        assert len(list((out / format).glob(pattern))) == 7, format
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+@pytest.mark.parametrize("where", ["full", "closed", "left"])
+def test_a_standard_output_that_takes_nothing(sessions: Path, where: str) -> None:
+    line = f"{sys.executable} -m rupturekit check {sessions}/s1.txt"
+    end = {"full": ">/dev/full", "closed": ">&-", "left": "| true; exit ${PIPESTATUS[0]}"}[where]
+    done = subprocess.run(["bash", "-c", f"{line} {end}"], capture_output=True, text=True)
+    assert done.returncode in {"full": (1,), "closed": (0, 1), "left": (0, 1)}[where]
+    assert "Traceback" not in done.stderr
+    assert "Exception ignored" not in done.stderr
+    assert ("standard output" in done.stderr) == (where == "full")
+
+
+def test_a_clock_that_stands_before_1980(annotated: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    early = time.gmtime(3600)
+    monkeypatch.setattr(time, "localtime", lambda seconds=None: early)
+    monkeypatch.setattr(time, "time", lambda: 3600.0)
+    for name, line in (("a.xlsx", "sheet"), ("b", "sample --n 1"), ("c", "export --format refi-qda")):
+        command, *rest = line.split()
+        assert main([command, str(annotated), *rest, "--out", str(tmp_path / name)]) == 0
+
+
+@pytest.mark.parametrize("rest", [b'{"transcript": {"id": "orchard', b"orchard\xff\n"], ids=["cut short", "no utf-8"])
+def test_annotations_that_were_damaged_are_told_by_their_line(
+    annotated: Path, capsys: pytest.CaptureFixture[str], rest: bytes
+) -> None:
+    with (annotated / "annotations.jsonl").open("ab") as file:
+        file.write(rest)
+    assert main(["report", str(annotated)]) == 2
+    told = capsys.readouterr().err
+    assert "annotations.jsonl, line 3" in told
+    assert "orchard" not in told
+    assert not (annotated / "html").exists()

@@ -1,0 +1,243 @@
+"""Files that mean harm: each ends in an error that names the file, or does nothing; what is beside it is done."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import socket
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import docx
+import openpyxl
+import pytest
+
+import rupturekit as rk
+from rupturekit.cli import main
+from rupturekit.exchange import FORMATS
+from rupturekit.readers import ReadError, read_sessions
+
+TALK = (("T", "Which lantern was it?"), ("C", "The MARK one."), ("T", "And then?"), ("C", "Then it went out."))
+GOOD = "\n\n".join(f"{who}: {what}" for who, what in TALK)
+FAR = "http://127.0.0.1:9/x"
+GROWING = "".join(f"<!ENTITY e{n + 1} '{f'&e{n};' * 10}'>" for n in range(9))
+ENTITIES = {
+    "laughs": f"<!DOCTYPE r [<!ENTITY e0 'ha'>{GROWING}]>",
+    "quadratic": f'<!DOCTYPE r [<!ENTITY e9 "{"x" * 50_000}">]>',
+    "local file": '<!DOCTYPE r [<!ENTITY e9 SYSTEM "file:///etc/passwd">]>',
+    "far file": f'<!DOCTYPE r [<!ENTITY e9 SYSTEM "{FAR}">]>',
+    "parameter": '<!DOCTYPE r [<!ENTITY % p SYSTEM "file:///etc/passwd"> %p;]>',
+    "far DTD": f'<!DOCTYPE r SYSTEM "{FAR}.dtd">',
+    "after a long comment": f'<!--{" " * 40_000}--><!DOCTYPE r [<!ENTITY e9 "x">]>',
+}  # fmt: skip
+
+
+def word() -> bytes:
+    document = docx.Document()
+    for who, what in TALK:
+        document.add_paragraph(f"{who}: {what}")
+    document.save(data := io.BytesIO())
+    return data.getvalue()
+
+
+def workbook() -> bytes:
+    book = openpyxl.Workbook()
+    for row in (("speaker", "text"), *TALK):
+        book.active.append(row)
+    book.save(data := io.BytesIO())
+    return data.getvalue()
+
+
+def eaf(prolog: str = "", words: str = "MARK") -> bytes:
+    return (
+        f'<?xml version="1.0" encoding="UTF-8"?>{prolog}<ANNOTATION_DOCUMENT><TIME_ORDER>'
+        '<TIME_SLOT TIME_SLOT_ID="a" TIME_VALUE="1"/><TIME_SLOT TIME_SLOT_ID="b" TIME_VALUE="2"/></TIME_ORDER>'
+        '<TIER TIER_ID="T" LINGUISTIC_TYPE_REF="x"><ANNOTATION><ALIGNABLE_ANNOTATION ANNOTATION_ID="c" '
+        f'TIME_SLOT_REF1="a" TIME_SLOT_REF2="b"><ANNOTATION_VALUE>{words}</ANNOTATION_VALUE></ALIGNABLE_ANNOTATION>'
+        "</ANNOTATION></TIER></ANNOTATION_DOCUMENT>"
+    ).encode()
+
+
+def changed(data: bytes, part: str, change: Callable[[bytes], bytes]) -> bytes:
+    out = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(data)) as old, zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as new:
+        for name in old.namelist():
+            new.writestr(name, change(old.read(name)) if name == part else old.read(name))
+    return out.getvalue()
+
+
+def with_prolog(prolog: str) -> Callable[[bytes], bytes]:
+    def change(xml: bytes) -> bytes:
+        start = xml.index(b"?>") + 2 if xml.startswith(b"<?xml") else 0
+        return xml[:start] + prolog.encode() + xml[start:].replace(b"MARK", b"&e9;")
+
+    return change
+
+
+def refused(path: Path, data: bytes) -> str:
+    path.write_bytes(data)
+    with pytest.raises(ReadError) as error:
+        read_sessions(path)
+    assert str(path) in str(error.value)
+    assert "lantern" not in str(error.value)
+    return str(error.value)
+
+
+PARTS = {
+    "docx": (word, "word/document.xml", "word/styles.xml", "[Content_Types].xml", "word/_rels/document.xml.rels"),
+    "xlsx": (workbook, "xl/worksheets/sheet1.xml", "xl/workbook.xml", "xl/styles.xml"),
+}
+
+
+@pytest.mark.parametrize("prolog", ENTITIES.values(), ids=ENTITIES)
+@pytest.mark.parametrize("kind", ["docx", "xlsx", "eaf"])
+def test_nothing_with_a_document_type_is_read(tmp_path: Path, kind: str, prolog: str) -> None:
+    if kind == "eaf":
+        assert "DOCTYPE" in refused(tmp_path / "a.eaf", eaf(prolog, "&e9;"))
+        return
+    make, *parts = PARTS[kind]
+    for part in parts:
+        assert "DOCTYPE" in refused(tmp_path / f"a.{kind}", changed(make(), part, with_prolog(prolog)))
+    # in another encoding the bytes are others
+    wide = changed(make(), parts[0], lambda xml: f"{prolog}<r/>".encode("utf-16"))
+    assert "DOCTYPE" in refused(tmp_path / f"wide.{kind}", wide)
+
+
+@pytest.mark.parametrize("kind", PARTS)
+def test_an_archive_has_each_part_once_not_too_many_and_not_too_large(
+    tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make, part, *_ = PARTS[kind]
+    twice = io.BytesIO(make())
+    with zipfile.ZipFile(twice, "a") as archive:
+        archive.writestr(part.upper(), b"<r/>")
+    assert "two parts" in refused(tmp_path / f"twice.{kind}", twice.getvalue())
+    large = changed(make(), part, lambda xml: xml + b" " * (260 << 20))
+    assert len(large) < 1 << 20
+    told = refused(tmp_path / f"large.{kind}", large)
+    assert "250 are read" in told
+    assert "RUPTUREKIT_UNPACKED_MB" in told
+    monkeypatch.setenv("RUPTUREKIT_PARTS", "3")
+    assert "3 are read" in refused(tmp_path / f"many.{kind}", make())
+
+
+@pytest.mark.parametrize("kind", PARTS)
+def test_names_and_links_in_an_archive_lead_nowhere(tmp_path: Path, kind: str) -> None:
+    inside = tmp_path / "in"
+    inside.mkdir()
+    data = io.BytesIO(PARTS[kind][0]())
+    link = zipfile.ZipInfo("media/link")
+    link.create_system, link.external_attr = 3, 0o120777 << 16
+    with zipfile.ZipFile(data, "a") as archive:
+        for name in ("../../above", "..\\above", str(tmp_path / "absolute")):
+            archive.writestr(name, b"x")
+        archive.writestr(link, b"/etc/passwd")
+    (inside / f"a.{kind}").write_bytes(data.getvalue())
+    assert len(read_sessions(inside / f"a.{kind}")[0].utterances) == 4
+    assert list(tmp_path.rglob("*")) == [inside, inside / f"a.{kind}"]
+
+
+def test_a_file_that_is_too_large_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with (tmp_path / "big.txt").open("wb") as file:
+        file.truncate(1 << 40)  # takes no room on the disk
+    with pytest.raises(ReadError, match=r"big\.txt: the file has 1048576 MB, and 500 are read.*RUPTUREKIT_FILE_MB"):
+        read_sessions(tmp_path / "big.txt")
+    (tmp_path / "small.txt").write_text(GOOD)
+    monkeypatch.setenv("RUPTUREKIT_FILE_MB", "much")
+    with pytest.raises(ValueError, match="RUPTUREKIT_FILE_MB is not a whole number"):
+        read_sessions(tmp_path / "small.txt")
+
+
+MEMORY = """
+import resource, sys
+from rupturekit.readers import ReadError, read_sessions
+import docx, openpyxl
+resource.setrlimit(resource.RLIMIT_AS, (2 << 30, 2 << 30))
+for path in sys.argv[1:]:
+    try:
+        print(sum(len(u.text) for u in read_sessions(path)[0].utterances))
+    except ReadError as error:
+        print(error)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits of memory are kept on Linux only")
+def test_memory_is_bounded(tmp_path: Path) -> None:
+    files = {
+        "bomb.docx": changed(word(), "word/document.xml", lambda xml: xml.replace(b"MARK", b"x" * (249 << 20))),
+        "line.txt": b"T: " + b"word " * 2_000_000 + b"\nC: no\n",
+        "deep.json": b"[" * 1_000_000,
+        "deep.eaf": eaf(words="<x>" * 300_000 + "</x>" * 300_000),
+    }
+    for name, data in files.items():
+        (tmp_path / name).write_bytes(data)
+    run = subprocess.run(
+        [sys.executable, "-c", MEMORY, *(str(tmp_path / name) for name in files)], capture_output=True, text=True
+    )
+    assert run.returncode == 0, run.stderr[-500:]
+    told = run.stdout.splitlines()
+    assert [str(tmp_path / name) in line for name, line in zip(files, told, strict=True)] == [True, False, True, True]
+
+
+def test_hundred_thousand_speakers_are_named_in_part(tmp_path: Path) -> None:
+    (tmp_path / "many.csv").write_text("speaker,text\n" + "".join(f"Speaker {n},Hello.\n" for n in range(100_000)))
+    with pytest.raises(rk.RoleError) as error:
+        rk.read(tmp_path / "many.csv")
+    assert "and 99980 more" in str(error.value)
+    assert len(str(error.value)) < 2000
+
+
+ODD = {
+    "surrogates": '{"speaker": "%s\\ud800", "text": "\\udfff lantern \\ud800", "session": "s\\ud800", "turn": "%s"}',
+    "huge": '{"speaker": "%s", "text": "lantern", "start": 1e999, "end": -1e400, "turn": 1%s, "session": 1e308}',
+    "not numbers": '{"speaker": "%s", "text": "lantern", "start": NaN, "end": Infinity, "turn": "%s", "session": NaN}',
+    "dates": '{"speaker": "%s", "text": "lantern", "date": "9999-99-99", "turn": "%s"}',
+    "NUL": '{"speaker": "%s\\u0000", "text": "lan\\u0000tern", "turn": "%s"}',
+}
+
+
+@pytest.mark.parametrize("row", ODD.values(), ids=ODD)
+def test_odd_values_in_json_are_done_and_read_back(tmp_path: Path, row: str) -> None:
+    rows = ",".join(row % (who, n) for n, (who, _) in enumerate(TALK))
+    (tmp_path / "odd.json").write_text(f"[{rows}]")
+    code = main(["annotate", str(tmp_path / "odd.json"), "--no-model", "--out", str(tmp_path / "out")])
+    assert code == 0
+    for name in ("turns.csv", "markers.csv", "sessions.csv", "annotations.jsonl", "run.json"):
+        (tmp_path / "out" / name).read_bytes().decode("utf-8")
+    json.loads((tmp_path / "out" / "run.json").read_text("utf-8"), parse_constant=pytest.fail)
+    assert all("tern" in turn.text for session in rk.load(tmp_path / "out") for turn in session.transcript)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no pipes in folders")
+def test_links_pipes_sockets_and_devices_in_a_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, outside = tmp_path / "in", tmp_path / "outside"
+    folder.mkdir()
+    outside.mkdir()
+    (folder / "good.txt").write_text(GOOD)
+    (outside / "secret.txt").write_text(GOOD)
+    (folder / "loop").symlink_to(folder)
+    (folder / "away").symlink_to(outside)
+    (folder / "circle.txt").symlink_to("circle.txt")
+    (folder / "zero.txt").symlink_to("/dev/zero")
+    os.mkfifo(folder / "pipe.txt")
+    monkeypatch.chdir(folder)  # a socket's path must be short
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind("socket.txt")
+        assert main(["annotate", str(folder), "--no-model", "--out", str(tmp_path / "out")]) == 1
+    inputs = json.loads((tmp_path / "out" / "run.json").read_text("utf-8"))["inputs"]
+    outcome = {entry["path"]: (entry["outcome"], entry["reason"]) for entry in inputs}
+    assert outcome.pop("good.txt")[0] == "done"
+    assert set(outcome) == {"circle.txt", "zero.txt", "pipe.txt", "socket.txt"}  # folders behind links are not entered
+    for what, why in outcome.values():
+        assert what == "failed"
+        assert "not a regular file" in why or "cannot be opened" in why
+    capsys.readouterr()
+    for format in FORMATS:
+        with pytest.raises(ReadError, match="not a regular file"):
+            rk.exchange.import_codes(folder / "pipe.txt", format, [])
