@@ -108,7 +108,8 @@ def test_codings_of_several_files_are_put_together(tmp_path: Path) -> None:
     sessions = read_codings(folder)
     assert [s.transcript.id for s in sessions] == ["s0", "s1", "s2"]
     assert votes(sessions[0])[1].raters_of("withdrawal") == ("coder:AB", "coder:CD")
-    other = replace(sessions[0], transcript=Transcript("s0", (Turn(0, "C", "client", "Something else."),)))
+    words = Transcript("s0", tuple(replace(turn, text="Something else.") for turn in sessions[0].transcript))
+    other = replace(sessions[0], transcript=words, markers=())
     (folder / "EF.jsonl").write_text(other.to_json() + "\n", "utf-8")
     with pytest.raises(ValueError, match="session s0: two codings of different transcripts, from turn 0 on"):
         read_codings(folder)
