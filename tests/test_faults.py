@@ -213,7 +213,7 @@ def test_a_signal_ends_a_run_that_then_goes_on(sessions: Path, tmp_path: Path, n
         time.sleep(0.01)
     run.send_signal(number)
     _, told = run.communicate(timeout=60)
-    assert run.returncode == 128 + number
+    assert run.returncode == 128 + number, told
     assert f"({number.name})" in told
     assert "start the run again" in told
     assert not (out / "run.json").exists()

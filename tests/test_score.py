@@ -10,6 +10,7 @@ from rupturekit.codebook import load_codebook
 from rupturekit.score import (
     TRUSTED,
     decide,
+    present,
     rates,
     rule_scores,
     segments,
@@ -168,3 +169,9 @@ def test_segments_are_of_twenty_turns_without_times_and_hold_every_turn_once() -
     jumping = talk("client", "client", "client", "client", start=(900.0, 1e12, 5.0, None))
     assert segments(jumping) == {0: [0], 3333333330: [1, 2, 3]}
     assert segments(talk()) == {}
+
+
+def test_rupture_is_present_where_either_family_of_the_client_is() -> None:
+    found = [Marker(2, 0, 3, "confrontation", "control_pressure"), Marker(4, 0, 3, "withdrawal", "denial")]
+    found += [Marker(i, 0, 3, "resolution", "invite_feelings") for i in (1, 3, 7, 9)]
+    assert present(found)["rupture"] == {2, 4}

@@ -369,7 +369,10 @@ def test_episodes_are_spans_over_their_turns() -> None:
     turns = doc.spans["turns"]
     assert (episode.start, episode.end, episode.label_) == (turns[1].start, turns[3].end, "episode")
     told = doc.spans["episodes"].attrs["episodes"][episode.id_]
-    assert (told["first"], told["last"], told["repair"]) == (1, 3, [2])
+    assert told == {
+        "first": 1, "last": 3, "repair": [2], "defended": [], "type": "mixed", "depth": 1, "outcome": "unrepaired",
+        "returns": [],
+    }  # fmt: skip
     scores = doc.spans["markers"].attrs["scores"]
     assert scores["session"]["confrontation"] == 50.0
     assert scores["segment"]["0"] == scores["session"]

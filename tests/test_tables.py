@@ -132,6 +132,22 @@ def test_a_damaged_line_is_named_without_its_words(tmp_path: Path) -> None:
         rk.load(tmp_path / "none.jsonl")
 
 
+@pytest.mark.parametrize(
+    ("field", "value", "told"),
+    [
+        ("first", "I guess", "its turns"), ("last", 99, "its turns"), ("returns", ["I guess"], "its turns"),
+        ("type", "I guess", "its type"), ("outcome", "I guess", "its outcome"), ("depth", 4, "its depth"),
+    ],
+)  # fmt: skip
+def test_an_episode_that_cannot_be_is_named_by_its_part(tmp_path: Path, field: str, value: object, told: str) -> None:
+    raw = json.loads(example().to_json())
+    raw["episodes"][0][field] = value
+    file = tmp_path / "annotations.jsonl"
+    file.write_text(json.dumps(raw) + "\n", "utf-8")
+    with pytest.raises(ValueError, match=f"line 1: not an annotated transcript: episode 0: {told}"):
+        rk.load(file)
+
+
 @given(st.lists(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00")), min_size=2))
 def test_any_text_survives_a_csv_cell(cells: list[str]) -> None:
     line = csv_line(cells, map(str, range(len(cells))))

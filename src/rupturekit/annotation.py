@@ -10,7 +10,7 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from .transcript import ROLES, Transcript, Turn
 
@@ -257,6 +257,13 @@ def _check(session: AnnotatedTranscript) -> None:
     for i, s in enumerate(session.scores):
         _require(type(s.index) is int and type(s.family) is str, f"score {i}: its index or its family")
         _require(_is_number(s.value, 0, math.inf), f"score {i}: its value")
+    for i, e in enumerate(session.episodes):
+        turns = (e.first, e.last, *e.repair, *e.defended, *e.returns)
+        inside = all(type(turn) is int and 0 <= turn < n for turn in turns)
+        _require(inside and e.first <= e.last, f"episode {i}: its turns")
+        _require(e.type in (None, *get_args(EpisodeType)), f"episode {i}: its type")
+        _require(e.outcome in (None, *get_args(Outcome)), f"episode {i}: its outcome")
+        _require(e.depth is None or (type(e.depth) is int and 1 <= e.depth <= 3), f"episode {i}: its depth")
     for i, c in enumerate(session.coded):
         inside = type(c.first) is int and type(c.last) is int and (0 <= c.first <= c.last < n or not n)
         _require(inside and type(c.source) is str and c.family in FAMILIES, f"coded {i}: its source, family or turns")

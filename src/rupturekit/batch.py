@@ -28,10 +28,9 @@ from dataclasses import asdict, dataclass, replace
 from os import PathLike
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 from . import __version__
-from .deidentify import NOTICE, Deidentifier
 from .inputs import SUFFIXES, Input, Reading, find
 from .pipeline import Annotator, OtherVersion
 from .readers import RawSession
@@ -39,6 +38,9 @@ from .readers.praat import together
 from .store import FOLDER, OutputError, Store, key
 from .tables import OUTPUTS, Pseudonyms, Writer, check_formats
 from .work import Job, Outcome, Said, Session, SessionOutcome, Stage, Workers, annotate, read
+
+if TYPE_CHECKING:
+    from .deidentify import Deidentifier
 
 DIED = "the worker that had it died, as when memory runs out; try it alone, on a machine with more"
 
@@ -284,6 +286,7 @@ def _settings(job: Job) -> dict[str, Any]:
     """Return all, besides the input, that the outputs depend on."""
     return {
         "provenance": asdict(job.annotator.provenance),
+        "episode": asdict(job.annotator.codebook.episode),
         "device": job.annotator.device,
         "roles": dict(job.reading.roles or {}),
         "columns": dict(job.reading.columns or {}),
@@ -525,13 +528,7 @@ def _write(out: Path, store: Store, job: Job, files: Sequence[_File], report: Re
             "clients": clients,
             "formats": ["csv", "jsonl", *job.formats],
             "no_text": job.hide is not None,
-            "deidentify": {
-                "names": len(job.deidentify.names),
-                "recogniser": job.deidentify.version,
-                "notice": NOTICE,
-            }
-            if job.deidentify
-            else None,
+            "deidentify": job.deidentify.told if job.deidentify else None,
         },
         "counts": {which: sum(o.outcome == which for o in report.inputs) for which in get_args(Outcome)},
         "unused_roles": report.unused_roles,

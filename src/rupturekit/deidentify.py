@@ -316,6 +316,11 @@ class Deidentifier:
         digest = hashlib.sha256("\n".join(self.names).encode("utf-8", "surrogatepass")).hexdigest()
         return {"names": digest, "recogniser": self.version, "hidden": self.hide.hash("") if self.hide else None}
 
+    @property
+    def told(self) -> dict[str, Any]:
+        """Return what a run tells of it in ``run.json``: how many names were given, the recogniser, the notice."""
+        return {"names": len(self.names), "recogniser": self.version, "notice": NOTICE}
+
     def shown(self, text: str) -> str:
         """Return an id or a path as it may be shown: as it is if it is of codes, else as a keyed hash.
 
@@ -443,6 +448,12 @@ class _Finder:
             self.listed.setdefault(_plain(name), key)
         # a name that is a word too needs more than its letters, unless it is given in small letters
         self.anywhere = {_plain(n) for n, _ in listed if n.islower() or _plain(n) not in self._words_too}
+        # names of several words, before their words
+        self.whole = [
+            (re.compile(rf"(?<!\w){re.escape(name)}(?!\w)", re.IGNORECASE), key)
+            for name, key in sorted(self.listed.items(), key=lambda item: -len(item[0]))
+            if " " in name or not _WORD.fullmatch(name)
+        ]
         self.session: dict[str, str] = {}
         self.recognised: set[str] = set()
 
@@ -453,25 +464,22 @@ class _Finder:
     def spans(self) -> dict[int, list[_Span]]:
         """Return the spans of each turn, in order, none within another."""
         taken = {turn.index: self._patterns(turn) for turn in self.turns}
-        for turn in self.turns:
-            for match in self.words[turn.index]:
-                base = _base(match[0])
-                if base and (kind := self._sure(turn.text, match, base)):
-                    self.session.setdefault(_plain(base), kind)
+        sure = {turn.index: [self._sure(turn.text, match) for match in self.words[turn.index]] for turn in self.turns}
+        for index, kinds in sure.items():
+            for match, kind in zip(self.words[index], kinds):
+                if kind:
+                    self.session.setdefault(_plain(_base(match[0])), kind)
         self._recognised()
         for turn in self.turns:
-            taken[turn.index] += self._names(turn)
+            taken[turn.index] += self._names(turn, sure[turn.index])
         return {index: _merged(index, part) for index, part in taken.items() if part}
 
     def _patterns(self, turn: Turn) -> list[_Span]:
         found = [_Span(turn.index, m.start(), m.end(), "", "") for m in _PLACEHOLDER.finditer(turn.text)]
         free = _blank(turn.text, found)
-        # names of several words, of the list and of places, before their words
-        for name, key in sorted(self.listed.items(), key=lambda item: -len(item[0])):
-            if " " in name or not _WORD.fullmatch(name):
-                whole = re.compile(rf"(?<!\w){re.escape(name)}(?!\w)", re.IGNORECASE)
-                new = [_Span(turn.index, m.start(), m.end(), "NAME", key) for m in whole.finditer(free)]
-                found, free = found + new, _blank(free, new)
+        for whole, key in self.whole:
+            new = [_Span(turn.index, m.start(), m.end(), "NAME", key) for m in whole.finditer(free)]
+            found, free = found + new, _blank(free, new)
         for kind, pattern in (*_PATTERNS, ("PLACE", self.known.phrases)):
             new = []
             for match in pattern.finditer(free):
@@ -482,8 +490,11 @@ class _Finder:
             found, free = found + new, _blank(free, new)
         return found
 
-    def _sure(self, text: str, match: re.Match[str], base: str) -> str | None:
+    def _sure(self, text: str, match: re.Match[str]) -> str | None:
         """Return the kind of a word that is a name where it stands, None if it need not be one."""
+        base = _base(match[0])
+        if not base:
+            return None
         plain, before = _plain(base), text[max(0, match.start() - 40) : match.start()]
         if plain in self.listed and plain in self.anywhere:
             return "NAME"
@@ -519,11 +530,10 @@ class _Finder:
         names = self.known.names
         return plain in names or any(p in names for p in plain.split("-") if "-" in plain)
 
-    def _names(self, turn: Turn) -> list[_Span]:
+    def _names(self, turn: Turn, sure: Sequence[str | None]) -> list[_Span]:
         found = []
-        for match in self.words[turn.index]:
+        for match, kind in zip(self.words[turn.index], sure):
             base = _base(match[0])
-            kind = self._sure(turn.text, match, base) if base else None
             plain, start = _plain(base), match.start()
             if kind is None and plain in self.session and self._again(turn.text, match, base):
                 kind = self.session[plain]
@@ -583,9 +593,12 @@ def _plain(word: str) -> str:
 
 
 def _blank(text: str, spans: Iterable[_Span]) -> str:
+    """Return a text with what stands in spans, which come in order, taken out; offsets stay."""
+    parts, done = [], 0
     for span in spans:
-        text = text[: span.start] + "\0" * (span.end - span.start) + text[span.end :]
-    return text
+        parts += [text[done : span.start], "\0" * (span.end - span.start)]
+        done = span.end
+    return "".join([*parts, text[done:]])
 
 
 def _merged(index: int, spans: list[_Span]) -> list[_Span]:

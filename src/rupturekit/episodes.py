@@ -2,16 +2,18 @@
 
 The guide that people read whole sessions by is `data/labels/README.md`; what it counts and compares is in the codebook
 (`EpisodeGuide`), so that a team may set it otherwise. Everything follows from markers and the length of the client's
-turns, whoever set the markers. How well it agrees with readers is measured by `benchmarks/episodes.py`.
+turns, whoever set the markers. How well it agrees with readers is measured by `benchmarks/repair.py`.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from .annotation import (
     CLIENT_FAMILIES,
+    FAMILIES,
     THERAPIST_FAMILIES,
     AnnotatedTranscript,
     Episode,
@@ -70,9 +72,7 @@ def episodes(
     (0, 3, (1,), 'confrontation', 1, 'repaired', (4,))
     """
     guide = guide or load_codebook().episode
-    marked: dict[str, dict[int, list[Marker]]] = {
-        name: {} for name in (*CLIENT_FAMILIES, "resolution", "therapist_defensive")
-    }
+    marked: dict[str, dict[int, list[Marker]]] = {name: {} for name in FAMILIES}
     for marker in markers:
         marked[marker.family].setdefault(marker.turn, []).append(marker)
     ruptures = {
@@ -80,23 +80,22 @@ def episodes(
         for turn in sorted({*marked["confrontation"], *marked["withdrawal"]})
     }
     stretches = _stretches(transcript, ruptures, guide)
+    strained, answers = list(ruptures), {name: sorted(marked[name]) for name in THERAPIST_FAMILIES}
     found = []
     for (first, last, returns), following in zip(stretches, [*(s[0] for s in stretches[1:]), len(transcript)]):
-        answered = {
-            name: tuple(t for t in sorted(marked[name]) if first < t <= last + guide.after and t < following)
-            for name in THERAPIST_FAMILIES
-        }
-        inside = {turn: of for turn, of in ruptures.items() if first <= turn <= last}
+        until = min(last + guide.after + 1, following)
+        repair, defended = (tuple(between(answers[name], first + 1, until)) for name in THERAPIST_FAMILIES)
+        inside = {turn: ruptures[turn] for turn in between(strained, first, last + 1)}
         at_length = any(_own_words(transcript, turn, guide) >= guide.at_length for turn in returns)
         found.append(
             Episode(
                 first,
                 last,
-                answered["resolution"],
-                answered["therapist_defensive"],
+                repair,
+                defended,
                 _type(inside, guide),
                 _depth(inside, bool(returns), guide),
-                _outcome(inside, bool(returns), bool(answered["resolution"]) or at_length, guide),
+                _outcome(inside, bool(returns), bool(repair) or at_length, guide),
                 tuple(returns[:3]),
             )
         )
@@ -106,6 +105,17 @@ def episodes(
 def episodes_of(annotated: AnnotatedTranscript) -> tuple[Episode, ...]:
     """Return a session's episodes; of people's codings, which come without, those that their markers make."""
     return annotated.episodes or episodes(annotated.transcript, annotated.markers)
+
+
+def between(turns: Sequence[int], first: int, until: int) -> Sequence[int]:
+    """Return those of turns in order that lie from ``first`` to before ``until``.
+
+    Examples
+    --------
+    >>> between([1, 3, 5, 7], 3, 7)
+    [3, 5]
+    """
+    return turns[bisect_left(turns, first) : bisect_left(turns, until)]
 
 
 def _stretches(
@@ -123,7 +133,7 @@ def _stretches(
             continue
         returns, at = _returns(transcript, client, at, ruptures, guide)
         last = returns[0] - 1 if returns else len(transcript) - 1
-        if found and sum(found[-1][1] < turn < first for turn in client) < guide.apart:
+        if found and len(between(client, found[-1][1] + 1, first)) < guide.apart:
             first = found.pop()[0]
         found.append((first, last, returns))
     return found

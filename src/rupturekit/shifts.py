@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from math import exp, log, sqrt
 from statistics import median
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from .rules import kinds_of
 from .segment import SILENCE, words
@@ -22,6 +22,8 @@ from .transcript import Transcript, Turn
 
 if TYPE_CHECKING:
     import numpy as np
+
+T = TypeVar("T")
 
 SIDE = 10
 """Turns with a value that a shift needs on each side.
@@ -206,6 +208,13 @@ def politeness(transcript: Transcript) -> list[Part | None]:
     return _phrases(transcript, _POLITE)
 
 
+def _known(
+    values: Sequence[T | None], measure: Callable[[Transcript], list[T | None]], before: Sequence[Transcript]
+) -> list[T]:
+    """Return the values that are known of a session and of earlier ones."""
+    return [x for each in (values, *map(measure, before)) for x in each if x is not None]
+
+
 @dataclass(frozen=True, slots=True)
 class Amount:
     """A measure in lengths or times: its unit, what its fall and its rise are called, and whether it is a logarithm."""
@@ -219,7 +228,7 @@ class Amount:
     def standard(self, transcript: Transcript, before: Sequence[Transcript]) -> list[float | None]:
         """Return the session's values in spreads from the client's level: see `standardised`."""
         values = self.values(transcript)
-        known = [x for x in (*values, *(x for earlier in before for x in self.values(earlier))) if x is not None]
+        known = _known(values, self.values, before)
         if len(known) < ENOUGH:
             return [None] * len(values)
         level = median(known)
@@ -251,7 +260,7 @@ class Share:
     def standard(self, transcript: Transcript, before: Sequence[Transcript]) -> list[float | None]:
         """Return the session's values in spreads from the client's own rate: see `standardised`."""
         values = self.values(transcript)
-        known = [x for x in (*values, *(x for earlier in before for x in self.values(earlier))) if x is not None]
+        known = _known(values, self.values, before)
         if len(known) < ENOUGH or sum(x.hits > 0 for x in known) < SAID:
             return [None] * len(values)
         p = (sum(x.hits for x in known) + 0.5) / (sum(x.of for x in known) + 1)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from .annotation import CLIENT_FAMILIES, FAMILIES, SCORES, AnnotatedTranscript, marker_order
 from .codebook import Codebook, load_codebook
-from .episodes import episodes_of
+from .episodes import between, episodes_of
 from .segment import flags_of, turn_flags
 from .transcript import ROLES, Transcript
 
@@ -143,6 +143,7 @@ def _marker_rows(annotated: AnnotatedTranscript) -> Iterator[dict[str, Value]]:
 
 
 def _episode_rows(annotated: AnnotatedTranscript) -> Iterator[dict[str, Value]]:
+    client = [turn.index for turn in annotated.transcript.of("client")]
     for number, episode in enumerate(episodes_of(annotated), 1):
         yield {
             "session_id": annotated.transcript.id,
@@ -150,7 +151,7 @@ def _episode_rows(annotated: AnnotatedTranscript) -> Iterator[dict[str, Value]]:
             "episode": number,
             "first": episode.first,
             "last": episode.last,
-            "n_client_turns": sum(episode.first <= t.index <= episode.last for t in annotated.transcript.of("client")),
+            "n_client_turns": len(between(client, episode.first, episode.last + 1)),
             "type": episode.type,
             "depth": episode.depth,
             "outcome": episode.outcome,

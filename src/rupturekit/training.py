@@ -26,7 +26,7 @@ from .card import write_card
 from .classifier import Piece, Predicted, Recipe, Window, turn_features, windows
 from .coding import FAMILY_OF, MARKERS, Votes, group_of, read_coded, read_synthetic, votes
 from .encoder import Encoder, export_onnx, name_of, new_encoder, padded, predict, read_base
-from .folders import check_folder, whole_folder
+from .folders import check_folder, whole_folder, write_whole
 from .transcript import Transcript
 
 CERTAINTY = {1: 0.75, 2: 0.95, 3: 1.0}
@@ -402,6 +402,8 @@ def train(
 
     started = time.monotonic()
     check_folder(Path(out))
+    if held_out is not None and Path(held_out).exists():
+        raise FileExistsError(f"{held_out} exists; give another name")
     settings = settings or Settings()
     sessions = [s for table in tables for s in read_coded(table)]
     if n_folds < 2:
@@ -422,7 +424,7 @@ def train(
     write_model(Path(out), model, tokenizer, config)
     found = annotate_held_out(held, fold)
     if held_out is not None:
-        Path(held_out).write_text("".join(a.to_json() + "\n" for a in found), "utf-8")
+        write_whole({Path(held_out): "".join(a.to_json() + "\n" for a in found).encode()})
     facts = measure(held, found, fold, draws) | {
         "data": data_facts(sessions), "folds": n_folds, "groups": len({group_of(s) for s in sessions}),
         "command": command, "seed": settings.seed, "torch": torch.__version__,

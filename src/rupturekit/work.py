@@ -14,10 +14,9 @@ from concurrent.futures import BrokenExecutor, Executor, Future
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from multiprocessing.connection import wait as wait_for
-from typing import Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from .annotation import FAMILIES, AnnotatedTranscript
-from .deidentify import Deidentifier
 from .inputs import Input, Reading, reason
 from .pipeline import Annotator
 from .readers import RawSession
@@ -26,6 +25,9 @@ from .score import present
 from .segment import segment
 from .tables import Pseudonyms, render
 from .transcript import Transcript
+
+if TYPE_CHECKING:
+    from .deidentify import Deidentifier
 
 Outcome = Literal["done", "skipped", "failed"]
 Stage = Literal["read", "segment", "annotate", "write"]

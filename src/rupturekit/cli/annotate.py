@@ -123,7 +123,6 @@ def _shard(text: str) -> tuple[int, int]:
 
 def _annotate(args: argparse.Namespace) -> int:
     from ..batch import Stopped, annotate_folder, check_output
-    from ..deidentify import NOTICE, Deidentifier, read_names
     from ..pipeline import SHIPPED, Annotator
     from ..report import is_pages
     from ..tables import Pseudonyms
@@ -151,6 +150,8 @@ def _annotate(args: argparse.Namespace) -> int:
                 return complain("the key file is empty; write a long random secret into it", 2)
             hide = Pseudonyms(key)
         if args.deidentify:
+            from ..deidentify import Deidentifier, read_names
+
             names = read_names(args.names) if args.names else ()
             deidentifier, hide = Deidentifier(names, args.recogniser, hide), None
         if args.device and args.no_model:
@@ -190,7 +191,7 @@ def _annotate(args: argparse.Namespace) -> int:
     if not args.json:
         _print_found(report.inputs, args.out)
     if deidentifier:
-        complain(f"--deidentify: {NOTICE}", 0)
+        complain(f"--deidentify: {deidentifier.told['notice']}", 0)
         complain("ids and file names that are more than codes, such as P012_s03.txt, are hashed", 0)
     met = {session.session_id for outcome in report.inputs for session in outcome.sessions}
     given = hide.hash if hide else deidentifier.shown if deidentifier else str

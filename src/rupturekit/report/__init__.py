@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from ..codebook import Codebook
     from .corpus import SessionRow
 
+_HEAD = 1 << 16  # bytes of a page in which it says who made it
 GLYPH: Mapping[Family, str] = {
     "confrontation": "▲",
     "withdrawal": "▼",
@@ -108,15 +109,20 @@ def write(
 
 def is_pages(folder: Path) -> bool:
     """Tell whether a folder holds pages that `write` made, and nothing else."""
-    files = [path for path in folder.rglob("*") if not (path.is_dir() and path == folder / "sessions")]
+    pages = folder / "sessions"
+    files = [path for path in folder.rglob("*") if path != pages]
     return (
         bool(files)
-        and all(
-            path == folder / "index.html" or (path.suffix == ".html" and path.parent == folder / "sessions")
-            for path in files
-        )
-        and all(b'<meta name="generator" content="rupturekit' in path.read_bytes() for path in files)
+        and all(path == folder / "index.html" or (path.parent == pages and path.suffix == ".html") for path in files)
+        and all(map(_is_page, files))
     )
+
+
+def _is_page(path: Path) -> bool:
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return b'<meta name="generator" content="rupturekit' in file.read(_HEAD)
 
 
 def _save(path: Path, text: str) -> None:
