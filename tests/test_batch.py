@@ -181,6 +181,67 @@ def test_a_run_killed_at_any_moment_goes_on_to_the_same_bytes(
             path.unlink()
 
 
+def test_folders_of_pages_and_for_coders_are_whole_where_the_run_is(
+    archive: Path, tmp_path: Path, rules: rk.Annotator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    formats = ["html", "eaf", "label-studio"]
+    annotate_folder(archive, tmp_path / "whole", rules, formats=formats)
+    wanted = outputs(tmp_path / "whole")
+    assert {name.split("/")[0] for name in wanted} >= set(formats)
+    out, rename, count = tmp_path / "out", Path.replace, 0
+
+    def at_most(self: Path, target: Path) -> Path:
+        nonlocal count
+        count -= 1
+        if count < 0:
+            raise KeyboardInterrupt
+        return rename(self, target)
+
+    for allowed in range(40):
+        count = allowed
+        with monkeypatch.context() as m:
+            m.setattr(Path, "replace", at_most)
+            try:
+                annotate_folder(archive, out, rules, formats=formats)
+            except KeyboardInterrupt:
+                assert not (out / "run.json").exists()
+        if (out / "run.json").exists():
+            break
+    assert outputs(out) == wanted
+    assert allowed > 8, "it was stopped between all that is put in its place"
+
+
+def test_the_work_of_coders_is_not_replaced(archive: Path, tmp_path: Path, rules: rk.Annotator) -> None:
+    out = tmp_path / "out"
+    annotate_folder(archive, out, rules, formats=["eaf"])
+    with pytest.raises(OutputError, match="eaf is there already"):
+        annotate_folder(archive, out, rules, formats=["eaf"], overwrite=True)
+    # nor when the run that goes on there was not one that wrote it
+    (out / "eaf" / "s1.eaf").write_text("coded", "utf-8")
+    with pytest.raises(Stopped):
+        (archive / "broken.docx").write_bytes(b"no")
+        annotate_folder(archive, out, rules, overwrite=True, fail_fast=True)
+    (archive / "broken.docx").unlink()
+    (out / "run.json").unlink()
+    with pytest.raises(OutputError, match="eaf is there already"):
+        annotate_folder(archive, out, rules, formats=["eaf"])
+    assert (out / "eaf" / "s1.eaf").read_text("utf-8") == "coded"
+    annotate_folder(archive, out, rules)
+
+
+def test_a_format_that_cannot_be_written_costs_nothing_that_was_done(
+    archive: Path, tmp_path: Path, rules: rk.Annotator
+) -> None:
+    out = tmp_path / "out"
+    hide = Pseudonyms(b"key")
+    with pytest.raises(OutputError, match="format eaf: .*has no words.*leave the format out"):
+        annotate_folder(archive, out, rules, formats=["eaf"], hide=hide)
+    report = annotate_folder(archive, out, rules, hide=hide)
+    assert report.kept == 15
+    with pytest.raises(ValueError, match="give one of parquet, html, eaf"):
+        annotate_folder(archive, out, rules, formats=["docx"], overwrite=True)
+
+
 def command(*arguments: object) -> list[str]:
     return [sys.executable, "-m", "rupturekit", "annotate", *map(str, arguments), "--no-model"]
 

@@ -30,18 +30,20 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, get_args
 
-from . import __version__
+from . import __version__, exchange
 from .inputs import SUFFIXES, Input, Reading, find
 from .pipeline import Annotator, OtherVersion
 from .readers import RawSession
 from .readers.praat import together
 from .store import FOLDER, OutputError, Store, key
-from .tables import OUTPUTS, Pseudonyms, Writer, check_formats
+from .tables import OUTPUTS, Pseudonyms, Writer, check_formats, sessions_in
 from .work import Job, Outcome, Said, Session, SessionOutcome, Stage, Workers, annotate, read
 
 if TYPE_CHECKING:
     from .deidentify import Deidentifier
 
+FOLDERS = ("html", *exchange.FORMATS)
+"""Formats that are a folder of their own in the outputs: pages to look at, and what tools for coding read."""
 DIED = "the worker that had it died, as when memory runs out; try it alone, on a machine with more"
 
 
@@ -351,7 +353,8 @@ def annotate_folder(
     reading : Reading, optional
         How to read the files, where it is not to be found out.
     formats : sequence of str
-        Output formats besides CSV: ``parquet``.
+        Output formats besides CSV: ``parquet``; ``html`` (pages to look at) and those of `rupturekit.export`, each in a
+        folder of its name. Work of coders that such a folder may hold is never replaced.
     hide : Pseudonyms, optional
         Leaves words, names, ids and paths out of every output.
     deidentify : Deidentifier, optional
@@ -404,8 +407,10 @@ def annotate_folder(
     out, annotator, reading = Path(out), annotator or Annotator(), reading or Reading()
     if shard and not 1 <= shard[0] <= shard[1]:
         raise ValueError(f"shard {shard[0]}/{shard[1]}: give the part's number, from 1, and how many there are")
-    check_output(out, overwrite)
-    check_formats(formats)
+    check_formats(formats, FOLDERS)
+    folders = [name for name in formats if name in FOLDERS]
+    formats = [name for name in formats if name not in FOLDERS]
+    check_output(out, overwrite, folders)
     inputs = find(map(Path, given), out)
     if all(entry.skip for entry in inputs):
         known = " ".join(sorted(SUFFIXES))
@@ -431,7 +436,7 @@ def annotate_folder(
             unused = tuple(n for n in range(1, len(reading.roles or {}) + 1) if n not in run.met)
             report = Report(tuple(_outcome(file, job) for file in files), () if shard else unused, run.kept)
             if not shard:
-                _write(out, store, job, files, report, bool(reading.clients))
+                _write(out, store, job, files, report, bool(reading.clients), folders)
     except sqlite3.Error as error:
         raise OutputError(f"{out}: {error}. What was done is kept: start the run again to go on") from None
     except OSError as error:
@@ -459,8 +464,8 @@ def _worth(inputs: Iterable[Input]) -> int:
     return cores if cores > 1 and size > WORTH_WORKERS else 0
 
 
-def check_output(out: Path, overwrite: bool) -> None:
-    """Raise `OutputError` if the outputs cannot or must not be written to this folder."""
+def check_output(out: Path, overwrite: bool, folders: Sequence[str] = ()) -> None:
+    """Raise `OutputError` if the outputs, and ``folders`` beside them, cannot or must not be written to this folder."""
     if out.exists() and not out.is_dir():
         raise OutputError(f"{out} is a file; give a folder with --out")
     finished = out / FOLDER / "outputs"
@@ -475,6 +480,18 @@ def check_output(out: Path, overwrite: bool) -> None:
             f"{out} has outputs of an earlier run ({', '.join(earlier)}); give another folder, or "
             "--overwrite to replace them"
         )
+    for name in folders:
+        if (out / name).exists() and not unfinished and not (overwrite and _replaceable(out / name)):
+            raise OutputError(_KEEP.format(out / name))
+
+
+_KEEP = "{} is there already, and somebody's work may be in it; move it, or give another folder"
+
+
+def _replaceable(folder: Path) -> bool:
+    from .report import is_pages
+
+    return folder.name == "html" and is_pages(folder)
 
 
 def _bar(total: int, shown: bool) -> Any:
@@ -502,7 +519,15 @@ def _outcome(file: _File, job: Job) -> InputOutcome:
     return InputOutcome(name, "failed", why, failed[0].stage, sessions)
 
 
-def _write(out: Path, store: Store, job: Job, files: Sequence[_File], report: Report, clients: bool) -> None:
+def _write(
+    out: Path,
+    store: Store,
+    job: Job,
+    files: Sequence[_File],
+    report: Report,
+    clients: bool,
+    folders: Sequence[str],
+) -> None:
     """Put the outputs together from the store, in the order of the inputs, and remove the store."""
     store.commit()
     for name in ("unfinished", "outputs"):
@@ -514,6 +539,7 @@ def _write(out: Path, store: Store, job: Job, files: Sequence[_File], report: Re
             if told := store.get(slot.key):
                 data = io.BytesIO(zlib.decompress(store.data(slot.key)))
                 writer.write([data.read(size) for size in told["sizes"]])
+    _write_folders(parts, job, files, folders)
     head = {
         "rupturekit": __version__,
         "python": platform.python_version(),
@@ -526,7 +552,7 @@ def _write(out: Path, store: Store, job: Job, files: Sequence[_File], report: Re
             "input_format": job.reading.format,
             "encoding": job.reading.encoding,
             "clients": clients,
-            "formats": ["csv", "jsonl", *job.formats],
+            "formats": ["csv", "jsonl", *job.formats, *folders],
             "no_text": job.hide is not None,
             "deidentify": job.deidentify.told if job.deidentify else None,
         },
@@ -542,12 +568,44 @@ def _write(out: Path, store: Store, job: Job, files: Sequence[_File], report: Re
             )
         file.write("\n ]\n}\n")
     parts = parts.replace(out / FOLDER / "outputs")
+    for name in folders:
+        # one that is the same was put there by this run, before it was killed
+        if (out / name).exists() and not _replaceable(out / name) and not _same(out / name, parts / name):
+            raise OutputError(f"{_KEEP.format(out / name)}. What was done is kept: start the run again to go on")
     # run.json goes first and comes last: a folder without it is no whole run
-    for name in ("run.json", *OUTPUTS):
+    for name in ("run.json", *OUTPUTS, *folders):
         _remove(out / name)
-    for name in (*writer.names, "run.json"):
+    for name in (*writer.names, *folders, "run.json"):
         (parts / name).replace(out / name)
     store.clear()
+
+
+def _write_folders(parts: Path, job: Job, files: Sequence[_File], folders: Sequence[str]) -> None:
+    """Write the pages, and what is for coders, beside the tables that they are made from."""
+    from .report import write
+
+    codebook = job.annotator.codebook
+    # an original has the names in it that are to be replaced
+    originals = {} if job.deidentify else {slot.id: file.entry.path for file in files for slot in file.slots or ()}
+    for name in folders:
+        try:
+            if name == "html":
+                write(sessions_in(parts), parts / name, codebook)
+            else:
+                exchange.export(sessions_in(parts), name, parts / name, originals=originals, codebook=codebook)
+        except ValueError as error:
+            raise OutputError(
+                f"format {name}: {error}. What was done is kept: mend that, or leave the format out, and start again"
+            ) from None
+
+
+def _same(folder: Path, other: Path) -> bool:
+    def files(of: Path) -> list[Path]:
+        return sorted(path.relative_to(of) for path in of.rglob("*") if path.is_file())
+
+    return files(folder) == files(other) and all(
+        (folder / path).read_bytes() == (other / path).read_bytes() for path in files(folder)
+    )
 
 
 def _remove(path: Path) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hmac
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import astuple, replace
 from os import PathLike
 from pathlib import Path
@@ -339,11 +339,13 @@ ROWS_OF_A_PART = 1_000_000
 """Rows of a Parquet part, at least; a session is never split."""
 
 
-def check_formats(formats: Iterable[str]) -> None:
-    """Raise ValueError if an output format is unknown, or needs a package that is not installed."""
+def check_formats(formats: Iterable[str], others: Collection[str] = ()) -> None:
+    """Raise ValueError if a format is unknown, or one of tables that needs a package that is not installed."""
     for name in formats:
+        if name in others:
+            continue
         if name not in FORMATS:
-            raise ValueError(f"format {name!r}: give one of {', '.join(FORMATS)}")
+            raise ValueError(f"format {name!r}: give one of {', '.join((*FORMATS, *others))}")
         try:
             import pyarrow.parquet  # noqa: F401
         except ImportError:

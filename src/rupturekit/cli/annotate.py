@@ -122,9 +122,8 @@ def _shard(text: str) -> tuple[int, int]:
 
 
 def _annotate(args: argparse.Namespace) -> int:
-    from ..batch import Stopped, annotate_folder, check_output
+    from ..batch import FOLDERS, Stopped, annotate_folder, check_output
     from ..pipeline import SHIPPED, Annotator
-    from ..report import is_pages
     from ..tables import Pseudonyms
 
     if args.key_file and not (args.no_text or args.deidentify):
@@ -136,13 +135,8 @@ def _annotate(args: argparse.Namespace) -> int:
     for_coders = [name for name in args.format if name in exchange_formats()]
     if for_coders and args.no_text:
         return complain(f"--no-text leaves nothing to code in {', '.join(for_coders)}", 2)
-    in_folders = [name for name in args.format if name in ("html", *for_coders)]
-    for name in in_folders:
-        if (args.out / name).exists() and not (args.overwrite and name == "html" and is_pages(args.out / name)):
-            # a coder's work may be in it: not even --overwrite takes it away
-            return complain(f"{args.out / name} is there already; move it, or give another --out", 2)
     try:
-        check_output(args.out, args.overwrite)
+        check_output(args.out, args.overwrite, [name for name in args.format if name in FOLDERS])
         hide = deidentifier = None
         if args.no_text or args.deidentify:
             key = args.key_file.read_bytes() if args.key_file else secrets.token_bytes(32)
@@ -163,7 +157,7 @@ def _annotate(args: argparse.Namespace) -> int:
             args.out,
             annotator,
             reading=reading,
-            formats=[name for name in args.format if name not in in_folders],
+            formats=args.format,
             hide=hide,
             deidentify=deidentifier,
             overwrite=args.overwrite,
@@ -173,8 +167,6 @@ def _annotate(args: argparse.Namespace) -> int:
             fail_fast=args.fail_fast,
             progress=True,
         )
-        if not args.shard:
-            _write_folders(args, in_folders)
     except Stopped as error:
         return complain(f"stopped at a failure: {error}", 1)
     except (ValueError, OSError) as error:
@@ -208,24 +200,6 @@ def _cluster(address: str) -> Any:
     except ImportError:
         raise ValueError('--scheduler needs Dask: pip install "rupturekit[dask]"') from None
     return Client(address)
-
-
-def _write_folders(args: argparse.Namespace, formats: Sequence[str]) -> None:
-    from ..exchange import export
-    from ..inputs import find
-    from ..report import write
-    from ..tables import sessions_in
-
-    originals: dict[str, Path] = {}
-    # an original has the names in it
-    if set(formats) - {"html"} and not args.deidentify:
-        files = {entry.name: entry.path for entry in find(args.inputs, args.out)}
-        originals = {s.transcript.id: files[s.transcript.meta["path"]] for s in sessions_in(args.out)}
-    for name in formats:
-        if name == "html":
-            write(sessions_in(args.out), args.out / name, overwrite=args.overwrite)
-        else:
-            export(sessions_in(args.out), name, args.out / name, originals=originals)
 
 
 def _print_found(outcomes: Sequence[InputOutcome], out: Path) -> None:
