@@ -218,8 +218,8 @@ def test_the_work_of_coders_is_not_replaced(archive: Path, tmp_path: Path, rules
         annotate_folder(archive, out, rules, formats=["eaf"], overwrite=True)
     # nor when the run that goes on there was not one that wrote it
     (out / "eaf" / "s1.eaf").write_text("coded", "utf-8")
+    (archive / "broken.docx").write_bytes(b"no")
     with pytest.raises(Stopped):
-        (archive / "broken.docx").write_bytes(b"no")
         annotate_folder(archive, out, rules, overwrite=True, fail_fast=True)
     (archive / "broken.docx").unlink()
     (out / "run.json").unlink()
@@ -234,7 +234,7 @@ def test_a_format_that_cannot_be_written_costs_nothing_that_was_done(
 ) -> None:
     out = tmp_path / "out"
     hide = Pseudonyms(b"key")
-    with pytest.raises(OutputError, match="format eaf: .*has no words.*leave the format out"):
+    with pytest.raises(OutputError, match=r"format eaf: .*has no words.*leave the format out"):
         annotate_folder(archive, out, rules, formats=["eaf"], hide=hide)
     report = annotate_folder(archive, out, rules, hide=hide)
     assert report.kept == 15

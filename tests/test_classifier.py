@@ -1,7 +1,10 @@
 """The shipped model and the windows it reads: offline, deterministic, every turn scored once."""
 
+import json
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +14,8 @@ from hypothesis import strategies as st
 from rupturekit.annotation import FAMILIES, SCORES
 from rupturekit.classifier import Classifier, Recipe, best_span, turn_features, windows
 from rupturekit.transcript import Transcript, Turn
+
+MODEL = Path(__file__).parents[1] / "models" / "withdrawal-en"
 
 
 def session(*texts: str, first: str = "therapist") -> Transcript:
@@ -93,6 +98,34 @@ def test_a_missing_file_of_a_model_is_named(tmp_path):
     (tmp_path / "config.json").write_text("{}")
     with pytest.raises(ValueError, match=r"no model\.onnx"):
         Classifier.load(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["model.onnx", "tokenizer.json"])
+def test_a_changed_file_of_a_model_is_not_loaded(tmp_path, name):
+    shutil.copytree(MODEL, tmp_path / "m", ignore=shutil.ignore_patterns("*.safetensors"))
+    file = tmp_path / "m" / name
+    data = bytearray(file.read_bytes())
+    data[len(data) // 2] ^= 1
+    file.write_bytes(data)
+    with pytest.raises(ValueError, match=rf"{name} is not the file that its config\.json names"):
+        Classifier.load(tmp_path / "m")
+
+
+def test_a_file_that_changes_after_loading_is_not_read(tmp_path):
+    shutil.copytree(MODEL, tmp_path / "m", ignore=shutil.ignore_patterns("*.safetensors"))
+    model = Classifier.load(tmp_path / "m")
+    (tmp_path / "m" / "model.onnx").write_bytes(b"other")
+    with pytest.raises(ValueError, match="is not the file"):
+        model(PUSHED)
+
+
+def test_a_model_without_hashes_is_not_loaded(tmp_path):
+    shutil.copytree(MODEL, tmp_path / "m", ignore=shutil.ignore_patterns("*.safetensors"))
+    config = json.loads((tmp_path / "m" / "config.json").read_text("utf-8"))
+    del config["sha256"]["model.onnx"]
+    (tmp_path / "m" / "config.json").write_text(json.dumps(config), "utf-8")
+    with pytest.raises(ValueError, match=r"no hash of model\.onnx"):
+        Classifier.load(tmp_path / "m")
 
 
 def test_inference_imports_neither_torch_nor_sklearn():

@@ -175,6 +175,9 @@ def test_a_folder_without_the_weights_for_torch_is_named(tmp_path):
         shutil.copy(MODEL / name, tmp_path)
     with pytest.raises(ValueError, match=r"no model\.safetensors.*repository's models/ folder.*rupturekit train"):
         TorchClassifier.load(tmp_path, "cpu")
+    (tmp_path / "model.safetensors").write_bytes((MODEL / "model.safetensors").read_bytes()[:-1] + b"x")
+    with pytest.raises(ValueError, match=r"model\.safetensors is not the file"):
+        TorchClassifier.load(tmp_path, "cpu")
     (tmp_path / "tokenizer.json").unlink()
     with pytest.raises(ValueError, match=r"no tokenizer\.json"):
         TorchClassifier.load(tmp_path, "cpu")

@@ -1,6 +1,7 @@
 """Training on a toy encoder: what may be learned from, what is held out, and that the folder it writes works."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -43,6 +44,21 @@ def base(tmp_path_factory) -> str:
         )
     ).save_pretrained(folder)
     return str(folder)
+
+
+def test_a_base_with_pickled_weights_is_not_loaded(base, tmp_path):
+    import torch
+
+    class Run:
+        def __reduce__(self):
+            return (Path.touch, (tmp_path / "it ran",))
+
+    shutil.copytree(base, tmp_path / "pickled", ignore=shutil.ignore_patterns("*.safetensors"))
+    torch.save({"x": Run()}, tmp_path / "pickled" / "pytorch_model.bin")
+    tokenizer, recipe = read_base(tmp_path / "pickled", Recipe())
+    with pytest.raises(OSError, match="safetensors"):
+        new_encoder(tmp_path / "pickled", tokenizer, recipe)
+    assert not (tmp_path / "it ran").exists()
 
 
 @pytest.fixture(scope="module")

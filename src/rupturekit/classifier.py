@@ -385,6 +385,26 @@ class Readout:
         return table
 
 
+def checked(folder: Path, name: str) -> bytes:
+    """Return what is in a file of a model folder, if it is what the folder's ``config.json`` says.
+
+    Raises
+    ------
+    ValueError
+        If it is another file, or the configuration has no hash of it.
+    """
+    data = (folder / name).read_bytes()
+    known = json.loads((folder / "config.json").read_text("utf-8")).get("sha256", {})
+    if name not in known:
+        raise ValueError(f"{folder}: no hash of {name} in config.json; give a folder that `rupturekit train` wrote")
+    if hashlib.sha256(data).hexdigest() != known[name]:
+        raise ValueError(
+            f"{folder}: {name} is not the file that its config.json names: it is damaged, was changed, or belongs to "
+            "another model. Get the folder again, whole"
+        )
+    return data
+
+
 class Classifier(Readout):
     """A trained encoder with its thresholds and calibration, run by onnxruntime on the CPU.
 
@@ -405,6 +425,8 @@ class Classifier(Readout):
             raise ValueError(
                 f"{folder}: no readable config.json ({type(error).__name__}); is this a model folder?"
             ) from None
+        for name in ("model.onnx", "tokenizer.json"):
+            checked(folder, name)
         self.name: str = self.config["name"]
         self.recipe = Recipe(**self.config["recipe"])
 
@@ -419,7 +441,8 @@ class Classifier(Readout):
         Raises
         ------
         ValueError
-            If the folder is not a model or lacks a file; the message names it.
+            If the folder is not a model or lacks a file, or one is not what its ``config.json`` says; the message
+            names it.
         """
         if path is None:
             here = Path(__file__).parent
@@ -433,17 +456,14 @@ class Classifier(Readout):
 
     @cached_property
     def sha256(self) -> str:
-        """Hash of weights and configuration together."""
-        digest = hashlib.sha256()
-        for name in ("model.onnx", "config.json", "tokenizer.json"):
-            digest.update((self.folder / name).read_bytes())
-        return digest.hexdigest()
+        """Hash of the configuration, and so of the files whose hashes stand in it."""
+        return hashlib.sha256((self.folder / "config.json").read_bytes()).hexdigest()
 
     @cached_property
     def _tokenizer(self) -> Tokenizer:
         from tokenizers import Tokenizer
 
-        return Tokenizer.from_file(str(self.folder / "tokenizer.json"))
+        return Tokenizer.from_str(checked(self.folder, "tokenizer.json").decode("utf-8"))
 
     @cached_property
     def _session(self) -> Any:
@@ -457,8 +477,9 @@ class Classifier(Readout):
         options.add_session_config_entry("session.disable_quant_qdq", "1")
         # a process works on one core: many sessions go side by side in several, and give the same scores there
         options.intra_op_num_threads = options.inter_op_num_threads = 1
+        # from the bytes that were checked: weights in files beside it are not looked for either
         return onnxruntime.InferenceSession(
-            str(self.folder / "model.onnx"), options, providers=["CPUExecutionProvider"]
+            checked(self.folder, "model.onnx"), options, providers=["CPUExecutionProvider"]
         )
 
     def __call__(self, transcript: Transcript) -> ModelOutput:

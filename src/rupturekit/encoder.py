@@ -25,7 +25,7 @@ os.environ.update(
 
 try:
     import torch
-    from safetensors.torch import load_file
+    from safetensors.torch import load
     from torch import nn
     from torch.nn import functional as F
     from transformers import AutoConfig, AutoModel, AutoTokenizer
@@ -43,6 +43,7 @@ from .classifier import (
     Recipe,
     Window,
     by_turn,
+    checked,
     inputs_of,
     windows,
 )
@@ -131,7 +132,9 @@ def new_encoder(
         config = AutoConfig.for_model(**kept)
         body = _without_pooler(lambda **more: AutoModel.from_config(config, **how, **more))
     else:
-        body = _without_pooler(lambda **more: AutoModel.from_pretrained(base, local_files_only=True, **how, **more))
+        # a pickle could run anything
+        how |= {"local_files_only": True, "use_safetensors": True, "trust_remote_code": False}
+        body = _without_pooler(lambda **more: AutoModel.from_pretrained(base, **how, **more))
     longest = getattr(body.config, "max_position_embeddings", recipe.window)
     if getattr(body, "embeddings", None) and getattr(body.embeddings, "padding_idx", None):
         longest -= body.embeddings.padding_idx + 1  # RoBERTa and its kin count positions from after the padding
@@ -145,7 +148,7 @@ def new_encoder(
         rows[had:] = rows[:had].mean(0) + rows[:had].std(0) * torch.randn(len(rows) - had, rows.shape[1])
     model = Encoder(body, body.config.hidden_size, features=features)
     if model_folder(base):
-        weights = load_file(str(Path(base) / "model.safetensors"))
+        weights = load(checked(Path(base), "model.safetensors"))
         model.load_state_dict({name: tensor.float() for name, tensor in weights.items()})
     else:  # markers are rare: begin near their rate
         nn.init.constant_(model.turn_head.bias, -2.5)
@@ -179,7 +182,7 @@ def read_base(base: str | Path, recipe: Recipe) -> tuple[Any, Recipe]:
     from tokenizers import Tokenizer
 
     if model_folder(base):
-        tokenizer = Tokenizer.from_file(str(Path(base) / "tokenizer.json"))
+        tokenizer = Tokenizer.from_str(checked(Path(base), "tokenizer.json").decode("utf-8"))
         kept = json.loads((Path(base) / "config.json").read_text("utf-8"))["recipe"]
         return tokenizer, replace(recipe, **{name: kept[name] for name in TOKENS})
     if (Path(base) / "model.onnx").is_file():

@@ -12,6 +12,7 @@ import math
 import random
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -476,4 +477,5 @@ def write_model(out: Path, model: Encoder, tokenizer: Any, config: Mapping[str, 
             save({name: tensor.half().contiguous() for name, tensor in model.state_dict().items()})
         )
         (parts / "tokenizer.json").write_text(tokenizer.to_str(pretty=True), "utf-8", newline="\n")
-        (parts / "config.json").write_text(json.dumps(config, indent=1) + "\n", "utf-8")
+        hashes = {path.name: sha256(path.read_bytes()).hexdigest() for path in sorted(parts.iterdir())}
+        (parts / "config.json").write_text(json.dumps({**config, "sha256": hashes}, indent=1) + "\n", "utf-8")
