@@ -869,7 +869,7 @@ def test_what_is_written_is_the_same_bytes_in_whatever_order_the_codings_come(tm
     second = write(agreement(sessions[::-3], sessions[1::3], sessions[::3][::-1], draws=50), tmp_path / "b" / "c")
     assert [path.name for path in first] == sorted(path.name for path in (tmp_path / "a").iterdir())
     assert [path.name for path in first] == [
-        *("agreement.csv", "agreement.tex", "agreement.txt", "disagreements.csv", "disagreements.html")
+        *("agreement.csv", "agreement.tex", "agreement.txt", "disagreements.csv", "disagreements.html", "made-by.json")
     ]
     for one, other in zip(first, second, strict=True):
         assert one.read_bytes() == other.read_bytes(), one.name

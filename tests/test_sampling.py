@@ -118,7 +118,7 @@ def test_what_the_machine_said_is_hidden() -> None:
 def test_a_study_from_the_sample_to_the_codings(tmp_path: Path) -> None:
     sessions = corpus()
     files = sampling.write(sessions, 6, tmp_path / "out", coders=("AB", "CD"), turns=5)
-    assert [f.name for f in files] == ["AB.xlsx", "CD.xlsx", "design.csv", "worth_reading.csv"]
+    assert [f.name for f in files] == ["AB.xlsx", "CD.xlsx", "design.csv", "worth_reading.csv", "made-by.json"]
     drawn = sample(sessions, 6)
     design = list(csv.DictReader(io.StringIO((tmp_path / "out" / "design.csv").read_bytes().decode("utf-8-sig"))))
     assert [(d["session"], int(d["segment"]), int(d["first turn"])) for d in design] == [

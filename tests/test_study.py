@@ -45,13 +45,27 @@ def test_annotate_writes_for_coders_at_once_and_never_over_their_work(tmp_path: 
     (source / "s1.txt").write_text("T: How was the week?\nC: I guess it was.\n", "utf-8")
     command = ["annotate", str(source), "--no-model", "--out", str(source / "out"), "--format", "eaf,label-studio"]
     assert main(command) == 0
-    assert {p.name for p in (source / "out" / "eaf").iterdir()} == {"s1.eaf"}
+    assert {p.name for p in (source / "out" / "eaf").iterdir()} == {"s1.eaf", "made-by.json"}
     before = (source / "out" / "eaf" / "s1.eaf").read_bytes()
     assert main([*command, "--overwrite"]) == 2
     assert (source / "out" / "eaf" / "s1.eaf").read_bytes() == before
     # nor are the exports taken for new transcripts
     assert main([*command[:-2], "--overwrite"]) == 0
     assert [i["path"] for i in json.loads((source / "out" / "run.json").read_text())["inputs"]] == ["s1.txt"]
+
+
+def test_what_is_handed_out_says_what_it_was_made_by(annotated: Path, tmp_path: Path) -> None:
+    (provenance,) = {s.provenance.rules_sha256 for s in rk.load(annotated) if s.provenance}
+    exported, course, sample = tmp_path / "eaf", tmp_path / "course", tmp_path / "sample"
+    assert main(["export", str(annotated), "--format", "eaf", "--out", str(exported)]) == 0
+    assert main(["course", str(annotated), "--pattern", r"(?P<client>\w)(?P<number>\d)", "--out", str(course)]) == 0
+    assert main(["sample", str(annotated), "--n", "1", "--out", str(sample)]) == 0
+    for folder in (exported, course, sample):
+        told = json.loads((folder / "made-by.json").read_text("utf-8"))
+        assert told["rupturekit"] == rk.__version__
+        assert [made["rules_sha256"] for made in told["annotations"]] == [provenance]
+    # it is no transcript, where the folder comes back
+    assert main(["annotate", str(exported), "--no-model", "--out", str(tmp_path / "again")]) == 0
 
 
 def test_import_takes_all_files_or_nothing(annotated: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -46,7 +46,17 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 
 from . import __version__
-from .annotation import CLIENT_FAMILIES, FAMILIES, SCORES, AnnotatedTranscript, Family, Marker
+from .annotation import (
+    CLIENT_FAMILIES,
+    FAMILIES,
+    MADE_BY,
+    SCORES,
+    AnnotatedTranscript,
+    Family,
+    Marker,
+    Provenance,
+    made_by,
+)
 from .codebook import Codebook, load_codebook
 from .coding import GOLD, group_of, merged
 from .coefficients import (
@@ -488,7 +498,8 @@ def write(agreement: Agreement, folder: str | PathLike[str]) -> list[Path]:
     """Write all there is into a folder, and return the files, sorted.
 
     ``agreement.csv`` has every figure, ``agreement.tex`` the tables and ``agreement.txt`` the paragraph for a paper,
-    ``disagreements.csv`` and ``disagreements.html`` the turns to talk about.
+    ``disagreements.csv`` and ``disagreements.html`` the turns to talk about; ``made-by.json`` tells versions, and the
+    rules and models of the machine's codings.
     """
     folder = Path(folder)
     with whole_folder(folder) as parts:
@@ -497,10 +508,10 @@ def write(agreement: Agreement, folder: str | PathLike[str]) -> list[Path]:
         (parts / "agreement.txt").write_text(agreement.apa(), "utf-8", newline="\n")
         agreement.disagreements_csv(parts / "disagreements.csv")
         agreement.disagreements_html(parts / "disagreements.html")
-    return [
-        folder / name
-        for name in ("agreement.csv", "agreement.tex", "agreement.txt", "disagreements.csv", "disagreements.html")
-    ]
+        made_from = (provenance for s in agreement._sessions for provenance in s.made_from)
+        (parts / MADE_BY).write_text(made_by(made_from), "utf-8", newline="\n")
+    names = ("agreement.csv", "agreement.tex", "agreement.txt", "disagreements.csv", "disagreements.html", MADE_BY)
+    return [folder / name for name in names]
 
 
 def _families(name: str, book: Codebook) -> tuple[Family, ...]:
@@ -521,6 +532,7 @@ class _Session:
     transcript: Transcript
     read: Mapping[str, np.ndarray]
     given: Mapping[str, Mapping[int, tuple[Marker, ...]]]
+    made_from: tuple[Provenance, ...] = ()
 
     @property
     def client(self) -> str:
@@ -592,7 +604,7 @@ def _session(session: AnnotatedTranscript) -> _Session:
         by_turn[m.turn] = (*by_turn.get(m.turn, ()), m)
     if MACHINE not in read and (MACHINE in given or (session.provenance and not session.coded)):
         read[MACHINE] = np.ones(shape, bool)  # it goes through all of a session that it annotates
-    return _Session(session.transcript, read, given)
+    return _Session(session.transcript, read, given, (session.provenance,) if session.provenance else ())
 
 
 def _coder(source: str, session: str) -> str:
@@ -645,7 +657,7 @@ def _together(a: _Session, b: _Session) -> _Session:
             by_turn[m.turn] = (*by_turn.get(m.turn, ()), m)
         given[coder] = by_turn
     meta = {**other.meta, **{key: fact for key, fact in one.meta.items() if fact is not None}}
-    return _Session(replace(one, meta=meta), read, given)
+    return _Session(replace(one, meta=meta), read, given, a.made_from + b.made_from)
 
 
 def _code(m: Marker) -> tuple[Any, ...]:

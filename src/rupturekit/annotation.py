@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, get_args
 
+from . import __version__
 from .transcript import ROLES, Transcript, Turn
 
 Family = Literal["confrontation", "withdrawal", "resolution", "therapist_defensive"]
@@ -149,6 +150,28 @@ class Provenance:
     model_sha256: str | None = None
     thresholds: Mapping[str, float] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+MADE_BY = "made-by.json"
+"""The file that says what outputs without a place for it were made by, and from."""
+
+
+def made_by(annotations: Iterable[Provenance | None]) -> str:
+    """Return what writes an output now, and how the annotations in it came about, as JSON.
+
+    Examples
+    --------
+    >>> print(made_by([None, Provenance("0.1.0", "3rs-2015", model="withdrawal-en 2")]))  # doctest: +ELLIPSIS
+    {
+     "rupturekit": "...",
+     "annotations": [
+      {
+       "version": "0.1.0",
+       ...
+    """
+    each = sorted({json.dumps(asdict(p), ensure_ascii=False) for p in annotations if p is not None})
+    told = {"rupturekit": __version__, "annotations": [json.loads(one) for one in each]}
+    return json.dumps(told, ensure_ascii=False, indent=1) + "\n"
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from . import exchange
+from .annotation import MADE_BY
 from .readers import RawSession, ReadError, read_sessions
 from .readers.encoding import decode
 from .readers.praat import together
@@ -193,6 +194,8 @@ def _why_not(file: Path) -> str | None:
         return "a hidden file"
     if file.stem.lower() == "readme":
         return "a README"
+    if file.name == MADE_BY:
+        return "written by rupturekit, about the files beside it"
     if file.suffix.lower() not in SUFFIXES:
         return "no transcript by its suffix; give the file by name to read it"
     if file.is_dir():

@@ -20,7 +20,7 @@ from statistics import median
 import numpy as np
 
 from . import sheets
-from .annotation import FAMILIES, AnnotatedTranscript, Coded
+from .annotation import FAMILIES, MADE_BY, AnnotatedTranscript, Coded, made_by
 from .codebook import Codebook
 from .coding import Votes, votes
 from .folders import check_folder, whole_folder
@@ -297,7 +297,8 @@ def write(
 
     For each coder a blank sheet, ``A.xlsx``, with rows for the segments that were drawn. For the researcher alone,
     because they tell what the machine said, ``design.csv`` (the sample, with strata, probabilities and weights) and
-    ``worth_reading.csv`` (the turns most worth a look; the sample does not depend on them).
+    ``worth_reading.csv`` (the turns most worth a look; the sample does not depend on them). ``made-by.json`` tells
+    versions, rules and models.
 
     Parameters
     ----------
@@ -329,7 +330,7 @@ def write(
     >>> talk = Transcript("s1", tuple(Turn(i, "C", "client", "I guess.") for i in range(60)))
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     [path.name for path in write([AnnotatedTranscript(talk)], 2, folder, coders=("AB", "CD"))]
-    ['AB.xlsx', 'CD.xlsx', 'design.csv', 'worth_reading.csv']
+    ['AB.xlsx', 'CD.xlsx', 'design.csv', 'worth_reading.csv', 'made-by.json']
     """
     out = Path(out)
     check_folder(out)
@@ -357,4 +358,6 @@ def write(
             ("worth_reading.csv", "session,turn,start_s,role,urgency,reasons,text", reading),
         ):
             (parts / name).write_bytes(sheets.csv_bytes(header.split(","), rows))
-    return [out / name for name in (*(f"{coder}.xlsx" for coder in coders), "design.csv", "worth_reading.csv")]
+        (parts / MADE_BY).write_text(made_by(s.provenance for s in sessions), "utf-8", newline="\n")
+    names = (*(f"{coder}.xlsx" for coder in coders), "design.csv", "worth_reading.csv", MADE_BY)
+    return [out / name for name in names]

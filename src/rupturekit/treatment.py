@@ -24,7 +24,7 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from .annotation import CLIENT_FAMILIES, SCORES, AnnotatedTranscript
+from .annotation import CLIENT_FAMILIES, MADE_BY, SCORES, AnnotatedTranscript, made_by
 from .episodes import episodes_of
 from .folders import write_whole
 from .inputs import csv_rows
@@ -919,8 +919,15 @@ def _with_places(signal: Signal, by_id: Mapping[str, AnnotatedTranscript]) -> Si
     return replace(signal, places=tuple(dict.fromkeys(marked)))
 
 
-def write(rows: Sequence[Row], found: Sequence[Signal], out: str | PathLike[str]) -> list[Path]:
+def write(
+    rows: Sequence[Row],
+    found: Sequence[Signal],
+    out: str | PathLike[str],
+    sessions: Iterable[AnnotatedTranscript] = (),
+) -> list[Path]:
     """Write ``course.csv`` and ``signals.csv`` into a folder, and return their paths. No word of a session is in them.
+
+    Beside them, ``made-by.json`` tells versions, and the rules and models that annotated ``sessions``.
 
     Raises
     ------
@@ -932,7 +939,7 @@ def write(rows: Sequence[Row], found: Sequence[Signal], out: str | PathLike[str]
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     [path.name for path in write([], [], folder)]
-    ['course.csv', 'signals.csv']
+    ['course.csv', 'signals.csv', 'made-by.json']
     """
     out = Path(out)
     lines = {
@@ -940,11 +947,12 @@ def write(rows: Sequence[Row], found: Sequence[Signal], out: str | PathLike[str]
         "signals.csv": [csv_line(SIGNAL_COLUMNS, SIGNAL_COLUMNS), *map(_signal_line, found)],
     }
     # the course comes last: where it is, the signals are too
-    files = {out / name: "".join(lines[name]).encode() for name in ("signals.csv", "course.csv")}
+    files = {out / MADE_BY: made_by(s.provenance for s in sessions).encode()}
+    files |= {out / name: "".join(lines[name]).encode() for name in ("signals.csv", "course.csv")}
     if there := [path for path in files if path.exists()]:
         raise FileExistsError(f"{there[0]} is there already; give another folder")
     write_whole(files)
-    return [out / name for name in lines]
+    return [out / name for name in (*lines, MADE_BY)]
 
 
 def _signal_line(signal: Signal) -> str:

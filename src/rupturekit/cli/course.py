@@ -59,7 +59,7 @@ def _course(args: argparse.Namespace) -> int:
         sessions = identified((s for path in args.annotated for s in annotated(path)), facts, args.pattern)
         rows = course_rows(sessions, rated)
         found = signals(sessions, rated, messages, rows=rows)
-        files = write(rows, found, args.out)
+        files = write(rows, found, args.out, sessions)
     except (ReadError, ValueError, OSError) as error:
         return complain(str(error), 2)
     if args.json:

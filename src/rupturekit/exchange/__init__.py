@@ -16,7 +16,16 @@ from os import PathLike
 from pathlib import Path
 from types import ModuleType
 
-from rupturekit.annotation import FAMILIES, AnnotatedTranscript, Coded, Marker, marker_order
+from rupturekit.annotation import (
+    FAMILIES,
+    MADE_BY,
+    AnnotatedTranscript,
+    Coded,
+    Marker,
+    Provenance,
+    made_by,
+    marker_order,
+)
 from rupturekit.codebook import Codebook, load_codebook
 from rupturekit.folders import whole_folder
 from rupturekit.readers.raw import ReadError
@@ -79,7 +88,8 @@ def export(
     Returns
     -------
     list of Path
-        The files written, sorted. Nothing is written if a session cannot be.
+        The tool's files, sorted; ``made-by.json`` beside them tells versions, rules and models. Nothing is written if a
+        session cannot be.
 
     Raises
     ------
@@ -100,12 +110,17 @@ def export(
     """
     module = _module(format)
     out = Path(out)
+    made_from: list[Provenance | None] = []
     with whole_folder(out) as parts, _packages(format, ValueError):
-        module.write(_checked(sessions), parts, codebook or load_codebook(), originals or {})
-    return sorted(path for path in out.rglob("*") if path.is_file())
+        module.write(_checked(sessions, made_from), parts, codebook or load_codebook(), originals or {})
+        (parts / MADE_BY).write_text(made_by(made_from), "utf-8", newline="\n")
+    return sorted(path for path in out.rglob("*") if path.is_file() and path != out / MADE_BY)
 
 
-def _checked(sessions: Iterable[AnnotatedTranscript]) -> Iterable[AnnotatedTranscript]:
+def _checked(
+    sessions: Iterable[AnnotatedTranscript], made_from: list[Provenance | None]
+) -> Iterator[AnnotatedTranscript]:
+    """Pass sessions on, and note where their markers come from."""
     met: set[str] = set()
     for session in sessions:
         id = session.transcript.id
@@ -114,6 +129,8 @@ def _checked(sessions: Iterable[AnnotatedTranscript]) -> Iterable[AnnotatedTrans
         if id in met:
             raise ValueError(f"two sessions are called {id}; tools for coding tell them apart by that")
         met.add(id)
+        if session.provenance not in made_from:
+            made_from.append(session.provenance)
         yield session
 
 
