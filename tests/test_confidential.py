@@ -9,17 +9,23 @@ shown by `check` alone.
 from __future__ import annotations
 
 import base64
+import importlib.util
 import io
 import json
 import logging
 import os
+import re
 import shutil
+import signal
 import subprocess
 import sys
+import time
 import traceback
 import warnings
 import zipfile
+import zlib
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +37,9 @@ from openpyxl.comments import Comment
 import rupturekit as rk
 from rupturekit import inputs, work
 from rupturekit.cli import main
+from rupturekit.exchange import FORMATS
+from rupturekit.readers import RawSession
+from rupturekit.tables import Pseudonyms
 
 CANARY = "Quillonbärk"
 TALK = (
@@ -147,7 +156,8 @@ def faults(content: bytes | str) -> Iterator[bytes]:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             parts = {name: archive.read(name) for name in archive.namelist()}
         # the words of a workbook are in its strings
-        name = next(n for n in ("xl/sharedStrings.xml", "xl/worksheets/sheet1.xml", "word/document.xml") if n in parts)
+        worded = ("xl/sharedStrings.xml", "xl/worksheets/sheet1.xml", "word/document.xml", "project.qde")
+        name = next(name for name in worded if name in parts)
         for part in faults(parts[name].decode().replace("&#228;", "ä")):
             packed = io.BytesIO()
             with zipfile.ZipFile(packed, "w") as archive:
@@ -197,10 +207,14 @@ class Told:
         with warnings.catch_warnings(record=True) as warned:
             warnings.simplefilter("always")
             code = main([str(argument) for argument in arguments])
-        shown = self._capfd.readouterr()
-        self.all = "\n".join([shown.out, shown.err, self._caplog.text, *(str(one.message) for one in warned)])
+        self.all = "\n".join([self.heard(), *(str(one.message) for one in warned)])
         assert not holds_canary(self.all), self.all
         return code
+
+    def heard(self) -> str:
+        """Return what was said and logged since."""
+        shown = self._capfd.readouterr()
+        return "\n".join([shown.out, shown.err, self._caplog.text])
 
 
 @pytest.fixture
@@ -237,11 +251,28 @@ def test_a_canary_in_every_field_is_in_the_outputs_alone(told: Told, name: str) 
         assert not holds_canary(output.read_bytes()), output.name
 
 
-@pytest.mark.parametrize("name", FILES)
+def with_named_tiers(content: bytes | str) -> str:
+    """Call the tiers after what is said, and hang them on each other."""
+    text = str(content)
+    for who in ("Therapist", "Client"):
+        text = text.replace(f'"{who}"', f'"{CANARY} {who}"')
+    last = f'<TIER TIER_ID="{CANARY}" PARENT_REF="{CANARY} Client" LINGUISTIC_TYPE_REF="{CANARY}"/>'
+    return text.replace("<LINGUISTIC_TYPE ", f"{last}<LINGUISTIC_TYPE ")
+
+
+BROKEN = {
+    **FILES,
+    "tiers.eaf": with_named_tiers(FILES["s.eaf"]),
+    "twice.eaf": str(FILES["s.eaf"]).replace('TIER_ID="Client"', f'TIER_ID="{CANARY}"').replace("a1", "a0"),
+    "tiers.TextGrid": with_named_tiers(FILES["s.TextGrid"]),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
 def test_a_broken_file_is_not_quoted(told: Told, name: str) -> None:
     # what is wrong with each is its own affair: what is told of it, and in what words, is ours
     folder = told.tmp_path / "in"
-    for number, content in enumerate(faults(FILES[name])):
+    for number, content in enumerate(faults(BROKEN[name])):
         put(folder, f"{number}{Path(name).suffix}", content)
     reading = inputs.Reading()
     said: list[str] = []
@@ -255,6 +286,89 @@ def test_a_broken_file_is_not_quoted(told: Told, name: str) -> None:
     out = told.tmp_path / "out"
     told("annotate", folder, "--out", out, "--no-model", "--no-text", "--workers", "0")
     assert not holds_canary((out / "run.json").read_bytes())
+
+
+# --- faults of the machine ------------------------------------------------------------------------------
+
+
+def assert_not_said(out: Path, *said: bytes | str) -> None:
+    """Nothing was told, and what tells of a run has no words, if it is there."""
+    for one in (*said, *(file.read_bytes() for file in [out / "run.json"] if file.exists())):
+        assert not holds_canary(one), one
+
+
+LITTLE_ROOM = """
+import resource, sys
+from rupturekit.cli import main
+for format in sys.argv[3:]:
+    codes, line = [], ["annotate", sys.argv[1], "--out", f"{sys.argv[2]}/{format}", "--no-model", "--workers", "0"]
+    for room in (0, 100, 1_000, 5_000, 10_000, 15_000, 25_000, 50_000, 200_000, 3_000_000):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (room, resource.RLIM_INFINITY))
+        codes.append(main([*line, *([] if format == "csv" else ["--format", format])]))
+        if not codes[-1]:
+            break
+    assert (codes[0], codes[-1]) == (2, 0), (format, codes)
+    assert set(codes[1:-1]) <= {2}, (format, codes)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs a limit for the size of files")
+def test_a_disk_without_room_is_told_without_words(told: Told) -> None:
+    file, out = put(told.tmp_path / "in", "s.txt", FILES["s.txt"]), told.tmp_path / "out"
+    needs = {"parquet": "pyarrow", "inception": "cassis", "docbin": "spacy"}
+    formats = [
+        name
+        for name in ("csv", "parquet", "html", *FORMATS)
+        if name not in needs or importlib.util.find_spec(needs[name])
+    ]
+    run = subprocess.run([sys.executable, "-c", LITTLE_ROOM, file, out, *formats], capture_output=True)
+    assert run.returncode == 0, run.stderr.decode()[-500:]
+    assert run.stderr.count(b"See that there is room") >= 2 * len(formats)
+    assert_not_said(out / "csv", run.stdout, run.stderr)
+
+
+class Harmful(inputs.Reading):
+    """Kills its worker, or fails with the words of the session, as the file is called."""
+
+    def sessions(self, path: Path) -> list[RawSession]:
+        found = super().sessions(path)
+        if path.stem == "kills":
+            os.kill(os.getpid(), signal.SIGKILL)
+        if path.stem == "fails":
+            raise KeyError(found[0].utterances[1].text, found)
+        return found
+
+
+@pytest.mark.parametrize("hidden", [False, True])
+def test_a_worker_that_dies_or_fails_leaves_no_words(told: Told, hidden: bool) -> None:
+    for name in ("kills", "fails", "fine"):
+        put(told.tmp_path / "in", f"{name}.txt", FILES["s.txt"])
+    out = told.tmp_path / "out"
+    hide = Pseudonyms(b"key") if hidden else None
+    annotator = rk.Annotator(model=None)
+    report = rk.annotate_folder(told.tmp_path / "in", out, annotator, reading=Harmful(), workers=2, hide=hide)
+    assert [one.outcome for one in report.inputs] == ["failed", "done", "failed"]
+    assert_not_said(out, repr(report), told.heard())
+    assert [path.name for path in out.iterdir() if path.name.startswith(".")] == []
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals of Windows are others")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_run_that_is_interrupted_with_its_workers_leaves_no_words(told: Told, number: signal.Signals) -> None:
+    for n in range(200):
+        put(told.tmp_path / "in", f"s{n}.txt", str(FILES["s.txt"]) * (1 + n % 7))
+    out = told.tmp_path / "out"
+    line = [sys.executable, "-m", "rupturekit", "annotate", told.tmp_path / "in", "--no-model", "--out", out]
+    run = subprocess.Popen([*line, "--workers", "2"], stderr=-1, stdout=-1, start_new_session=True)
+    while not (out / ".rupturekit" / "run.db").exists():
+        assert run.poll() is None
+        time.sleep(0.01)
+    time.sleep(0.5)  # its workers begin
+    os.killpg(run.pid, number)
+    said = run.communicate(timeout=60)
+    assert run.returncode == 128 + number
+    assert_not_said(out, *said)
+    assert not (out / "run.json").exists()
 
 
 # --- the other commands ---------------------------------------------------------------------------------
@@ -287,6 +401,106 @@ def test_no_command_says_a_word_of_the_sessions(told: Told, annotated: Path) -> 
         assert not holds_canary(file.read_bytes())
 
 
+def by_hand(annotated: Path) -> list[rk.AnnotatedTranscript]:
+    """Return what was found as a coder's work, with a remark of theirs."""
+    found = []
+    for session in rk.load(annotated):
+        markers = [replace(m, source="coder:AB", score=None, rule_id=None, note=CANARY) for m in session.markers]
+        coded = tuple(replace(c, source="coder:AB") for c in session.coded)
+        found.append(rk.AnnotatedTranscript(session.transcript, tuple(markers), coded=coded))
+    return found
+
+
+COMES_BACK = {
+    "eaf": "*.eaf",
+    "textgrid": "*.TextGrid",
+    "label-studio": "tasks.json",
+    "inception": "*.xmi",
+    "refi-qda": "*.qdpx",
+    "prodigy": "annotations.jsonl",
+    "convokit": "utterances.jsonl",
+    "docbin": "*.spacy",
+}
+
+
+@pytest.mark.parametrize("format", COMES_BACK)
+def test_a_broken_file_that_comes_back_is_not_quoted(told: Told, annotated: Path, format: str) -> None:
+    if package := {"inception": "cassis", "docbin": "spacy", "prodigy": "spacy"}.get(format):
+        pytest.importorskip(package)
+    folder = told.tmp_path / "given"
+    rk.exchange.export(by_hand(annotated), format, folder)
+    file = min(folder.glob(COMES_BACK[format]))
+    whole = file.read_bytes()
+    if format == "docbin":
+        broken = [zlib.compress(content) for content in faults(zlib.decompress(whole))]
+    else:
+        broken = list(faults(whole.replace(b"\\u00e4", "ä".encode())))  # a corpus is ASCII
+    transcripts = [session.transcript for session in by_hand(annotated)]
+    said: list[str] = []
+    for content in broken:
+        file.write_bytes(content)
+        try:
+            path = folder if format == "convokit" else file
+            rk.exchange.import_codes(path, format, transcripts, coder="AB")
+        except Exception as error:
+            said += [repr(error), inputs.reason(error), *traceback.format_exception(error)]
+    # ids of sessions are shown
+    said = [text for text in said if "is not among the transcripts" not in text]
+    assert len(said) > 50
+    assert not holds_canary("\n".join(said))
+    told("import", path, "--format", format, "--transcripts", annotated, "--coder", "AB", "--out", folder / "AB.jsonl")
+
+
+def test_a_code_in_the_clients_own_words_is_not_quoted(told: Told, annotated: Path) -> None:
+    folder = told.tmp_path / "given"
+    rk.exchange.export(by_hand(annotated), "refi-qda", folder)
+    path = folder / "rupturekit.qdpx"
+    with zipfile.ZipFile(path) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    # renamed, with a GUID of its own: a code of the coder's in one of our families
+    old = re.search(rb'<Code guid="([^"]+)" name="C5 [^"]*"', parts["project.qde"])
+    assert old is not None
+    new = b"0" * 8 + old[1][8:]
+    renamed = f'<Code guid="{new.decode()}" name="{CANARY}"'.encode()
+    parts["project.qde"] = parts["project.qde"].replace(old[0], renamed).replace(old[1], new)
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, data in parts.items():
+            archive.writestr(name, data)
+    assert told("import", path, "--format", "refi-qda", "--transcripts", annotated, "--out", folder / "AB.jsonl") == 1
+    assert new.decode() in told.all
+
+
+@pytest.mark.parametrize("command", ["agree", "evaluate", "sheet", "course", "sample", "import"])
+def test_a_broken_coding_is_not_quoted(told: Told, annotated: Path, command: str) -> None:
+    place = told.tmp_path
+    lines = [session.to_json() + "\n" for session in by_hand(annotated)]
+    whole = json.loads(lines[0])
+    broken = list(faults("".join(lines)))
+    for holder, key in {str(key): (holder, key) for holder, key in leaves(whole) if key not in SHOWN}.values():
+        kept, holder[key] = holder[key], CANARY
+        broken.append((json.dumps(whole, ensure_ascii=False) + "\n").encode())
+        holder[key] = kept
+    if command == "import":
+        coded = put(place, "coded.jsonl", "".join(lines))
+        assert told("sheet", coded, "--coder", "AB", "--out", place / "sheet.csv") == 0
+        broken = list(faults((place / "sheet.csv").read_bytes()))
+    codes = set()
+    for number, content in enumerate(broken):
+        file, out = put(place / "odd", f"{number}.jsonl", content), place / "odd" / f"out{number}"
+        more: dict[str, tuple[object, ...]] = {
+            "agree": (annotated, "--draws", 2, "--out", out),
+            "evaluate": ("--against", annotated, "--draws", 2),
+            "sheet": ("--out", f"{out}.csv"),
+            "course": ("--out", out, "--pattern", "(?P<client>s)"),
+            "sample": ("--n", 1, "--out", out),
+            "import": ("--format", "sheet", "--transcripts", annotated, "--coder", "AB", "--out", f"{out}.jsonl"),
+        }
+        if command == "import":
+            file = file.rename(file.with_suffix(".csv"))
+        codes.add(told(command, file, *more[command]))
+    assert codes >= {0, 1 if command == "import" else 2}
+
+
 def test_a_sheet_is_never_put_down_among_temporary_files(
     told: Told, annotated: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -294,6 +508,23 @@ def test_a_sheet_is_never_put_down_among_temporary_files(
     monkeypatch.setattr("openpyxl.worksheet._writer.create_temporary_file", None)
     assert told("sheet", annotated, "--out", told.tmp_path / "sheet.xlsx", "--coder", "CD") == 0
     assert holds_canary((told.tmp_path / "sheet.xlsx").read_bytes())
+
+
+# names, which are told, and the words themselves
+SHOWN = {
+    "id",
+    "client_id",
+    "path",
+    "source",
+    "marker",
+    "family",
+    "version",
+    "model",
+    "codebook",
+    "name",
+    "rule_id",
+    "text",
+}
 
 
 def leaves(what: Any) -> Iterator[tuple[Any, Any]]:
@@ -306,9 +537,8 @@ def leaves(what: Any) -> Iterator[tuple[Any, Any]]:
 
 def test_annotations_with_words_in_the_wrong_place_are_not_quoted(told: Told, annotated: Path) -> None:
     line = (annotated / "annotations.jsonl").read_text("utf-8").splitlines()[0]
-    shown = {"id", "client_id", "path", "source", "marker", "family", "version", "model", "codebook", "name", "rule_id"}
     whole = json.loads(line)
-    places = [(holder, key) for holder, key in leaves(whole) if key not in shown and key != "text"]
+    places = [(holder, key) for holder, key in leaves(whole) if key not in SHOWN]
     kinds = {str(key): (holder, key) for holder, key in places}
     for number, (holder, key) in enumerate(kinds.values()):
         kept, holder[key] = holder[key], CANARY

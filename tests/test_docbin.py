@@ -215,8 +215,8 @@ def test_what_is_no_docbin_is_refused(tmp_path: Path) -> None:
 
 def test_a_file_that_swells_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = written(docbin, tmp_path / "out") / "sessions.spacy"
-    monkeypatch.setattr(docbin, "_LARGEST", 1000)
-    assert "it is too large when unpacked" in refused(docbin, path)
+    monkeypatch.setenv("RUPTUREKIT_UNPACKED_MB", "0")
+    assert "unpacked it has more than 0 MB" in refused(docbin, path)
 
 
 class Touch:

@@ -58,6 +58,7 @@ def commands(annotated: Path, sessions: Path, out: Path) -> dict[str, list[str]]
     return {
         "annotate": ["annotate", str(sessions), "--no-model", "--out", o],
         "annotate parquet": ["annotate", str(sessions), "--no-model", "--format", "parquet", "--out", o],
+        "annotate pages": ["annotate", str(sessions), "--no-model", "--format", "html,label-studio", "--out", o],
         "report": ["report", a, "--out", o],
         "course": ["course", a, "--pattern", "(?P<client>s)(?P<number>\\d)", "--out", o],
         "sheet xlsx": ["sheet", a, "--out", f"{o}/sheet.xlsx"],
@@ -290,6 +291,46 @@ def test_the_place_of_a_run_changes_nothing(sessions: Path, tmp_path: Path, told
         done = subprocess.run([*line, "--format", "html,eaf"], env=env, capture_output=True)
         assert done.returncode == 0, done.stderr
     assert everything(tmp_path / "here") == everything(tmp_path / "there")
+
+
+EACH = """
+import sys
+from rupturekit.cli import main
+for line in (
+    "annotate in --no-model --out out --format html,eaf,convokit", "check in/s1.txt", "report out --out pages",
+    "export out --format refi-qda --out project", "sheet out --out sheet.xlsx",
+    "course out --pattern (?P<client>s) --out course",
+):
+    assert main(line.split()) == 0, line
+try:
+    open(sys.modules["rupturekit"].__file__ + ".new", "w")
+except PermissionError:
+    print("nothing can be written there")
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="permissions of Windows are others")
+@pytest.mark.parametrize("home", [None, "/nowhere", "locked"])
+def test_a_package_that_cannot_be_written_to_and_no_home(sessions: Path, tmp_path: Path, home: str | None) -> None:
+    shutil.copytree(Path(rk.__file__).parent, tmp_path / "site" / "rupturekit", ignore=lambda *_: ["__pycache__"])
+    (tmp_path / "locked").mkdir()
+    locked = [tmp_path / "locked", *(tmp_path / "site").rglob("*"), tmp_path / "site"]
+    for path in locked:
+        path.chmod(path.stat().st_mode & 0o555)
+    command = [sys.executable, "-c", EACH]
+    if not os.geteuid():
+        # root may write anywhere, unless it gives that up
+        if not (setpriv := shutil.which("setpriv")):
+            pytest.skip("needs setpriv, of util-linux")
+        command = [setpriv, "--bounding-set", "-dac_override", "--inh-caps", "-dac_override", *command]
+    env = environment(PYTHONPATH=str(tmp_path / "site"), **({"HOME": str(tmp_path / home)} if home else {}))
+    done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True)
+    for path in reversed(locked):
+        path.chmod(path.stat().st_mode | 0o700)
+    assert done.returncode == 0, done.stderr
+    assert "nothing can be written there" in done.stdout
+    assert "Traceback" not in done.stderr
+    assert not list(tmp_path.rglob("__pycache__"))
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems refuse such names")

@@ -11,6 +11,7 @@ import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 import docx
 import openpyxl
@@ -241,3 +242,163 @@ def test_links_pipes_sockets_and_devices_in_a_folder(
     for format in FORMATS:
         with pytest.raises(ReadError, match="not a regular file"):
             rk.exchange.import_codes(folder / "pipe.txt", format, [])
+
+
+# --- what comes back from other tools -------------------------------------------------------------------
+
+NEEDS = {"inception": "cassis", "docbin": "spacy", "prodigy": "spacy"}
+
+
+def coded() -> rk.AnnotatedTranscript:
+    roles: tuple[Literal["therapist", "client"], ...] = ("therapist", "client")
+    turns = tuple(rk.Turn(n, who, roles[n % 2], what) for n, (who, what) in enumerate(TALK))
+    marker = rk.Marker(1, 0, 8, "withdrawal", "denial", clarity=2, source="coder:AB")
+    whole = tuple(rk.annotation.Coded("coder:AB", family, 0, 3) for family in rk.annotation.FAMILIES)
+    return rk.AnnotatedTranscript(rk.Transcript("s1", turns), (marker,), coded=whole)
+
+
+def came_back(format: str, folder: Path) -> Path:
+    """Write a coding in a format, and return what is read of it."""
+    if package := NEEDS.get(format):
+        pytest.importorskip(package)
+    files = rk.exchange.export([coded()], format, folder / "given")
+    names = {"label-studio": "tasks.json", "prodigy": "annotations.jsonl", "inception": "s1.xmi"}
+    file = next(f for f in files if f.suffix != ".qdc" and f.name == names.get(format, f.name))
+    return file.parent if format == "convokit" else file
+
+
+def read_back(path: Path, format: str) -> list[rk.AnnotatedTranscript]:
+    return rk.exchange.import_codes(path, format, [coded().transcript])
+
+
+def not_taken(path: Path, format: str, data: bytes | None = None) -> str:
+    if data is not None:
+        path.write_bytes(data)
+    with pytest.raises(ReadError) as error:
+        read_back(path, format)
+    assert str(path) in str(error.value)
+    assert "lantern" not in str(error.value)
+    return str(error.value)
+
+
+def zipped(data: bytes, name: str) -> bytes:
+    with zipfile.ZipFile(out := io.BytesIO(), "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(name, data)
+    return out.getvalue()
+
+
+@pytest.mark.parametrize("prolog", ENTITIES.values(), ids=ENTITIES)
+@pytest.mark.parametrize("format", ["eaf", "inception", "refi-qda"])
+def test_nothing_with_a_document_type_comes_back(tmp_path: Path, format: str, prolog: str) -> None:
+    file = came_back(format, tmp_path)
+    data = file.read_bytes()
+    assert read_back(file, format) == [coded()]
+    if format == "refi-qda":
+        assert "DOCTYPE" in not_taken(file, format, changed(data, "project.qde", with_prolog(prolog)))
+        return
+    assert "DOCTYPE" in not_taken(file, format, with_prolog(prolog)(data))
+    if format == "inception":
+        types = with_prolog(prolog)((file.parent / "TypeSystem.xml").read_bytes())
+        whole = io.BytesIO(zipped(data, "AB.xmi"))
+        with zipfile.ZipFile(whole, "a") as archive:
+            archive.writestr("TypeSystem.xml", types)
+        assert "DOCTYPE" in not_taken(file, format, zipped(whole.getvalue(), "annotation/s1/AB.zip"))
+
+
+@pytest.mark.parametrize("format", ["inception", "refi-qda"])
+def test_archives_that_come_back_are_held_to_the_same(
+    tmp_path: Path, format: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = came_back(format, tmp_path)
+    good, part = file.read_bytes(), "project.qde"
+    if format == "inception":
+        part = "s1.xmi"
+        good = zipped(good, part)
+
+    def with_more(*parts: tuple[str | zipfile.ZipInfo, bytes]) -> bytes:
+        with zipfile.ZipFile(data := io.BytesIO(good), "a", zipfile.ZIP_DEFLATED) as archive:
+            for name, content in parts:
+                archive.writestr(name, content)
+        return data.getvalue()
+
+    link = zipfile.ZipInfo("link.txt")
+    link.create_system, link.external_attr = 3, 0o120777 << 16
+    names = ("../../above.xml", "..\\above.txt", str(tmp_path / "absolute.txt"))
+    before = sorted(tmp_path.rglob("*"))
+    file.write_bytes(with_more(*((name, b"<x/>") for name in names), (link, b"/etc/passwd")))
+    assert read_back(file, format)[0].markers == coded().markers
+    assert sorted(tmp_path.rglob("*")) == before
+    assert "two parts" in not_taken(file, format, with_more((part.upper(), b"<r/>")))
+    large = changed(good, part, lambda xml: xml + b" " * (260 << 20))
+    assert len(large) < 1 << 20
+    assert "RUPTUREKIT_UNPACKED_MB" in not_taken(file, format, large)
+    # bit 0 of the flags, in the part's own header and in the directory
+    locked = bytearray(with_more())
+    for sign, place in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        at = locked.find(sign)
+        while at >= 0:
+            locked[at + place] |= 1
+            at = locked.find(sign, at + 1)
+    assert "password" in not_taken(file, format, bytes(locked))
+    monkeypatch.setenv("RUPTUREKIT_PARTS", "3")
+    assert "3 are read" in not_taken(file, format, with_more(*((f"{n}.txt", b"") for n in range(4))))
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_a_file_that_comes_back_too_large_is_not_read(tmp_path: Path, format: str) -> None:
+    path = came_back(format, tmp_path)
+    with (path / "utterances.jsonl" if path.is_dir() else path).open("r+b") as file:
+        file.truncate(1 << 40)  # takes no room on the disk
+    assert "500 are read" in not_taken(path, format)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no pipes in folders")
+@pytest.mark.parametrize("name", ["utterances.jsonl", "conversations.json"])
+def test_links_and_pipes_in_a_corpus(tmp_path: Path, name: str) -> None:
+    corpus = came_back("convokit", tmp_path)
+    (corpus / name).unlink()
+    (corpus / name).symlink_to("/dev/zero")
+    assert "not a regular file" in not_taken(corpus, "convokit")
+    (corpus / name).unlink()
+    (corpus / name).symlink_to(name)
+    assert "cannot be opened" in not_taken(corpus, "convokit")
+    (corpus / name).unlink()
+    os.mkfifo(corpus / name)
+    assert "not a regular file" in not_taken(corpus, "convokit")
+
+
+COMES_BACK = """
+import resource, sys
+import rupturekit as rk
+import spacy
+from rupturekit.exchange import import_codes
+from rupturekit.readers import ReadError
+resource.setrlimit(resource.RLIMIT_AS, (2 << 30, 2 << 30))
+turns = (rk.Turn(0, "T", "therapist", "Well?"), rk.Turn(1, "C", "client", "I guess."))
+for pair in sys.argv[1:]:
+    format, path = pair.split("=")
+    try:
+        import_codes(path, format, [rk.Transcript("s1", turns)])
+    except ReadError as error:
+        print(error)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits of memory are kept on Linux only")
+def test_memory_is_bounded_for_what_comes_back(tmp_path: Path) -> None:
+    project = b"<Project>%s</Project>"
+    grid = b'"ooTextFile" "TextGrid" 0 9 <exists> 1 "IntervalTier" "T" 0 2 1 0 2 "%s"'
+    files = {
+        "refi-qda=wide.qdpx": zipped(project % (b"<a/>" * (12 << 20)), "project.qde"),
+        "refi-qda=deep.qdpx": zipped(project % (b"<a>" * (8 << 20) + b"</a>" * (8 << 20)), "project.qde"),
+        "textgrid=long.TextGrid": grid % (b"W2; " * (4 << 20)),
+        "eaf=deep.eaf": eaf(words="<x>" * 300_000 + "</x>" * 300_000),
+        "label-studio=deep.json": b"[" * 1_000_000,
+        "prodigy=deep.jsonl": b"[" * 1_000_000,
+    }
+    for name, data in files.items():
+        (tmp_path / name.partition("=")[2]).write_bytes(data)
+    run = subprocess.run([sys.executable, "-c", COMES_BACK, *files], cwd=tmp_path, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr[-500:]
+    told = run.stdout.splitlines()
+    assert [name.partition("=")[2] in line for name, line in zip(files, told, strict=True)] == [True] * len(files)

@@ -225,7 +225,7 @@ def test_the_same_sessions_give_the_same_bytes(tmp_path):
         export([coding], "inception", tmp_path / name)
     files = [{path.name: path.read_bytes() for path in (tmp_path / name).iterdir()} for name in ("a", "b")]
     assert files[0] == files[1]
-    assert sorted(files[0]) == ["TypeSystem.xml", "layers.json", "s1.xmi"]
+    assert sorted(files[0]) == ["TypeSystem.xml", "layers.json", "made-by.json", "s1.xmi"]
     assert not any(str(tmp_path).encode() in data for data in files[0].values())
 
 
@@ -419,7 +419,7 @@ def test_damaged_files_are_refused_and_say_where(tmp_path):
     path = tmp_path / "AB.xmi"
     whole = (HERE / "AB.xmi").read_bytes()
     for data, said in {
-        b"": "line 1: this is not XML",
+        b"": "the file is empty",
         b"Dana: hello": "line 1: this is not XML",
         whole[: len(whole) // 2]: "line 36: this is not XML",
         whole.replace(b"UTF-8", b"shift_jis", 1): "this is not XML",
@@ -428,8 +428,8 @@ def test_damaged_files_are_refused_and_say_where(tmp_path):
         .replace("UTF-8", "UTF-16", 1)
         .replace("<xmi", "<!DOCTYPE a><xmi", 1)
         .encode("utf-16"): "a DOCTYPE",
-        b"PK\x03\x04" + whole: "the archive is damaged",
-        exported("AB")[:-30]: "the archive is damaged",
+        b"PK\x03\x04" + whole: "the file is damaged or cut short",
+        exported("AB")[:-30]: "the file is damaged or cut short",
         zipped(**{"a.txt": b"a"}): "there is no annotator's XMI in this archive",
         zipped(**{"source/s1.xmi": whole}): "there is no annotator's XMI in this archive",
         zipped(**{"a/b.zip": zipped(**{"c.zip": exported("AB")})}): "there is no annotator's XMI in this archive",
@@ -443,9 +443,10 @@ def test_damaged_files_are_refused_and_say_where(tmp_path):
 
 def test_an_archive_that_unpacks_to_too_much_is_refused(tmp_path, monkeypatch):
     path = tmp_path / "AB.zip"
-    path.write_bytes(zipped(**{"AB.xmi": b" " * 2**22}))
-    monkeypatch.setattr(inception, "_LARGEST", 2**21)
-    assert "larger than 2 MB" in refused(path)
+    monkeypatch.setenv("RUPTUREKIT_UNPACKED_MB", "2")
+    for large in ({"AB.xmi": b" " * 2**22}, {f"a/{who}.zip": zipped(**{f"{who}.xmi": b" " * 2**20}) for who in "AB"}):
+        path.write_bytes(zipped(**large))
+        assert "unpacked it has" in refused(path)
 
 
 def test_a_file_that_names_no_session(tmp_path):

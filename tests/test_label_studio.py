@@ -225,7 +225,7 @@ def test_a_file_that_does_not_fit_is_refused(
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "the file is not valid JSON"),
+        (b"", "the file is empty"),
         (b'[{"data": {"session": "s1"', "the file is not valid JSON"),
         (b"\xff\xfe\x00\xd8", "the file is not valid JSON"),
         (b"[" * 100_000, "the file is not valid JSON"),

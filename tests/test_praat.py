@@ -643,7 +643,7 @@ def test_a_label_that_cannot_be_meant_is_refused_with_its_place(typed: str, foun
     with pytest.raises(ReadError) as error:
         import_codes(path, "textgrid", [transcript])
     assert found in str(error.value)
-    assert re.search(r"line \d+: session s, tier 'rupturekit coder:AB', the label at 5.00 s: ", str(error.value))
+    assert re.search(r"line \d+: session s, tier \d+, the label at 5.00 s: ", str(error.value))
     assert not WORDS.search(str(error.value))
 
 
@@ -658,7 +658,7 @@ def test_a_tier_that_names_no_coder_is_refused(name: str, tmp_path: Path) -> Non
 def test_a_tier_of_ours_with_points_is_refused(tmp_path: Path) -> None:
     transcript = rk.read(put(tmp_path, "s.TextGrid", grid(*TALK)))
     text = grid(*TALK, ("rupturekit coder:AB", [])).replace('"IntervalTier"\n"rup', '"TextTier"\n"rup')
-    with pytest.raises(ReadError, match="'rupturekit coder:AB' has points"):
+    with pytest.raises(ReadError, match=r"tier \d+ has points"):
         import_codes(put(tmp_path, "s.TextGrid", text), "textgrid", [transcript])
 
 
@@ -675,7 +675,7 @@ def test_a_tier_with_nothing_but_codes_is_a_coders_whatever_it_is_called(name: s
         (3, "denial", "coder:AB"),
         (3, "minimal_response", "coder:AB"),
     ]
-    with pytest.raises(ReadError, match=f"tier '{name}', the label at 4.00 s: .* several as C5; W2. If they are no"):
+    with pytest.raises(ReadError, match=r"tier \d+, the label at 4.00 s: .* several as C5; W2. If they are no"):
         praat.read(put(tmp_path, "s.TextGrid", grid(*TALK, (name, [(4, 8.5, "C5/W2")]))), {"s": transcript}, BOOK)
 
 
@@ -692,7 +692,7 @@ def test_codes_among_other_labels_are_refused_with_tier_and_count(tmp_path: Path
     transcript = rk.read(put(tmp_path, "s.TextGrid", grid(*TALK)))
     notes = ("notes", [(0, 4, "how?"), (4, 9, "W2 3"), (9, 20, "C5?")])
     found = (
-        r"line 48: 2 of the 3 values on tier 'notes' are codes, and the others are not; the label at 4\.00 s begins "
+        r"line 48: 2 of the 3 values on tier \d+ are codes, and the others are not; the label at 4\.00 s begins "
         r"with a code\. Put .* If they are no codes but notes, remove that tier from the copy"
     )
     with pytest.raises(ReadError, match=found):

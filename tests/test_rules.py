@@ -67,10 +67,47 @@ def test_a_broken_rule_is_named(tmp_path):
         (rule + good.replace("this is bad", "a?|b bad"), "C5-001: .*optional"),
         (rule + good + rule + good, "C5-001: the id is used twice"),
         (rule, "C5-001: .*patterns"),
+        (rule.replace('"x"', "5") + good, "C5-001: why is not written"),
+        (rule.replace("0.5", "true") + good, "C5-001: weight is not written"),
+        (rule + good.replace('["this is bad"]', '"this is bad"'), "C5-001: patterns is not written"),
+        (rule + good.replace('["Good."]', '[["a", "b", "c"]]'), "C5-001: misses is not written"),
+        ("rule = 1", r"mine.toml: .* below \[\[rule\]\]"),
+        ("[[slots]]", r"mine.toml: slots stand below \[slots\]"),
+        ('[slots]\na = "x"', "slot <a> is no list"),
+        ("[slots]\na = []", "slot <a> is no list"),
+        ("a = " + "[" * 100_000, "too deep"),
     ]:
         (tmp_path / "mine.toml").write_text(broken, "utf-8")
         with pytest.raises(ValueError, match=said):
             RuleDetector(tmp_path)
+
+
+def grown(value):
+    """Slots that each hold the next one twice."""
+    return "".join(f"a{n} = [{value.format(n + 1)}]\n" for n in range(40)) + 'a40 = ["y"]'
+
+
+@pytest.mark.parametrize(
+    ("pattern", "slots", "said"),
+    [
+        ("<a> bad", 'a = ["<b>"]\nb = ["so <a>"]', "slot <[ab]> stands in itself"),
+        ("<a0> bad", grown('"<a{0}>", "<a{0}> x"'), "more than 2000"),
+        ("<a0> bad", grown('"<a{0}> <a{0}>"'), "more than 25 words"),
+        ("<a> bad", f'a = ["{"<b> " * 40}"]\nb = ["x", "y"]', "more than 2000"),
+        ("|".join(f"w{n}" for n in range(2001)), "", "more than 2000"),
+        ("bad " + "so? " * 30 + "this", "", "in more than 200000 ways"),
+        ("bad " + "...9 bad " * 9 + "this", "", "in more than 200000 ways"),
+        ("bad " + "um " * 30 + "this", "", "in more than 200000 ways"),
+    ],
+    ids=["circle", "doubling", "doubling words", "product", "long", "optional", "gaps", "fillers"],
+)
+def test_rules_that_grow_without_end_are_refused(tmp_path, pattern, slots, said):
+    rule = f'id = "C5-001"\nmarker = "complaint_progress"\nwhy = "x"\nweight = 0.5\npatterns = ["{pattern}"]\n'
+    rule = f'[[rule]]\n{rule}hits = ["Bad."]\nmisses = ["Good."]\n'
+    (tmp_path / "mine.toml").write_text(f"{rule}[slots]\n{slots}\n", "utf-8")
+    with pytest.raises(ValueError, match=said) as error:
+        RuleDetector(tmp_path)
+    assert len(str(error.value)) < 500
 
 
 def test_there_are_enough_rules_and_ten_or_more_for_every_confrontation_marker():

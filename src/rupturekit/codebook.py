@@ -307,6 +307,8 @@ def _toml(source: str) -> tuple[dict[str, Any], str]:
         raise ValueError(f"{source}: not UTF-8; save it anew in that encoding") from None
     except tomllib.TOMLDecodeError as error:
         raise ValueError(f"{source}: not TOML: {error}") from None
+    except RecursionError:
+        raise ValueError(f"{source}: lists or tables too deep in each other") from None
 
 
 def _entries(raw: dict[str, Any], kind: str, where: str) -> list[dict[str, Any]]:

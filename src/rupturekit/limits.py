@@ -13,9 +13,10 @@ DEFAULTS: Mapping[str, int] = {
     "RUPTUREKIT_UNPACKED_MB": 250,
     "RUPTUREKIT_PARTS": 10_000,
 }
-"""Size of a transcript file; of all that is in a DOCX or XLSX, unpacked (both in units of 2**20 bytes); its parts.
+"""Size of a file; of all that is read of an archive, unpacked (both in units of 2**20 bytes); its parts.
 
-A file takes up to 25 times its size in memory while it is read (captions), mostly 4 to 12 times.
+A file takes mostly 4 to 12 times its size in memory while it is read; one that is nothing but turns of one letter up
+to 150 times.
 """
 
 

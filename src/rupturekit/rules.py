@@ -13,9 +13,10 @@ import itertools
 import re
 import sys
 from bisect import bisect_left
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from graphlib import CycleError, TopologicalSorter
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -50,6 +51,12 @@ BURIED = 20
 """Words in a client's turn above which a plain confrontation is more likely part of a story than said to the therapist."""
 RECENT = 6
 """How many turns back such a marker may lie."""
+PHRASES = 2_000
+"""Phrases that a pattern, or a slot, may come to at most with all slots written out; those of the package have up to 281."""
+WORDS = 25
+"""Words that one of these phrases may have at most."""
+WAYS = 200_000
+"""In how many ways a pattern may be laid over a text at most: as many steps may a search take at each word."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +103,9 @@ def _rule(entry: Mapping[str, Any], where: str, book: Codebook) -> Rule:
         rule = Rule(**{k: _frozen(v) for k, v in entry.items()})
     except TypeError as error:
         raise ValueError(f"{name}: {str(error).replace('Rule.__init__() ', '')}") from None
+    for field, is_right in _KINDS.items():
+        if not is_right(getattr(rule, field)):
+            raise ValueError(f"{name}: {field} is not written as in docs/rules.md")
     if rule.marker not in book:
         raise ValueError(f"{name}: marker {rule.marker!r} is not in the codebook")
     if not re.fullmatch(r"[A-Z]+\d+-\d{3}", rule.id) or not rule.id.startswith(book[rule.marker].code + "-"):
@@ -112,13 +122,35 @@ def _rule(entry: Mapping[str, Any], where: str, book: Codebook) -> Rule:
     return rule
 
 
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
+
+
+def _are_texts(value: object) -> bool:
+    return isinstance(value, tuple) and all(map(_is_text, value))
+
+
+def _are_turns(value: object) -> bool:
+    return isinstance(value, tuple) and all(_is_text(v) or (_are_texts(v) and len(v) == 2) for v in value)
+
+
+_KINDS: Mapping[str, Callable[[object], bool]] = {
+    **dict.fromkeys(("id", "marker", "why"), _is_text),
+    **dict.fromkeys(("patterns", "allow", "after"), _are_texts),
+    **dict.fromkeys(("hits", "misses"), _are_turns),
+    "weight": lambda value: type(value) in (int, float),
+    "alone": lambda value: isinstance(value, bool),
+}
+
+
 def _frozen(value: Any) -> Any:
     return tuple(_frozen(v) for v in value) if isinstance(value, list) else value
 
 
 def _files(folder: Path | None) -> list[tuple[str, str]]:
     source: Any = folder if folder is not None else resources.files("rupturekit") / "data" / "rules"
-    found = sorted((f for f in source.iterdir() if f.name.endswith(".toml")), key=lambda f: f.name)
+    # a pipe would wait for ever
+    found = sorted((f for f in source.iterdir() if f.name.endswith(".toml") and f.is_file()), key=lambda f: f.name)
     if not found:
         raise ValueError(f"{folder}: no .toml files of rules")
     return [(f.name, _text(f)) for f in found]
@@ -141,14 +173,23 @@ def _load(folder: Path | None, book: Codebook) -> tuple[tuple[Rule, ...], dict[s
             raw = tomllib.loads(text)
         except tomllib.TOMLDecodeError as error:
             raise ValueError(f"{name}: not TOML: {error}") from None
-        slots.update({k: tuple(v) for k, v in raw.get("slots", {}).items()})
-        rules += [_rule(entry, name, book) for entry in raw.get("rule", [])]
+        except RecursionError:
+            raise ValueError(f"{name}: lists or tables too deep in each other") from None
+        given, entries = raw.get("slots", {}), raw.get("rule", [])
+        listed = isinstance(entries, list) and all(isinstance(entry, dict) for entry in entries)
+        if not isinstance(given, dict) or not listed:
+            raise ValueError(f"{name}: slots stand below [slots], and each rule below [[rule]]")
+        for slot, values in given.items():
+            slots[slot] = _frozen(values)
+            if not slots[slot] or not _are_texts(slots[slot]):
+                raise ValueError(f"{name}: slot <{slot[:80]}> is no list of phrases")
+        rules += [_rule(entry, name, book) for entry in entries]
     seen: set[str] = set()
     for rule in rules:
         if rule.id in seen:
             raise ValueError(f"rule {rule.id}: the id is used twice")
         seen.add(rule.id)
-    return tuple(rules), slots, digest.hexdigest()
+    return tuple(rules), _written_out(slots), digest.hexdigest()
 
 
 def load_rules(folder: str | Path | None = None) -> tuple[Rule, ...]:
@@ -169,19 +210,58 @@ def load_rules(folder: str | Path | None = None) -> tuple[Rule, ...]:
 
 # --- patterns -----------------------------------------------------------------------------------------
 
-# how captions and contractions write the same word; keys are spaCy norms
+# how captions, contractions and varieties of English write the same word; keys are spaCy norms. "Ain't" is "ai not";
+# "don't see no point" denies twice what "don't see any point" denies once
 _SAME = {
-    "is": ("is", "'s", "s"), "'s": ("'s", "s", "is", "has"), "am": ("am", "m", "'m"), "are": ("are", "re", "'re"),
-    "had": ("had", "'d", "d"), "will": ("will", "ll", "'ll"), "would": ("would", "'d", "d"), "'d": ("'d", "would", "had", "d"),
-    "have": ("have", "ve", "'ve"), "going": ("going", "goin"), "because": ("because", "cause", "cos", "coz"),
-    "yes": ("yes", "yeah", "yep", "yup"),
+    "is": ("is", "'s", "s", "ai"), "'s": ("'s", "s", "is", "has", "ai"), "am": ("am", "m", "'m", "ai"),
+    "are": ("are", "re", "'re", "is", "ai"), "had": ("had", "'d", "d"), "will": ("will", "ll", "'ll", "shall"),
+    "would": ("would", "'d", "d"), "'d": ("'d", "would", "had", "d"), "have": ("have", "ve", "'ve", "ai"),
+    "has": ("has", "ai"), "going": ("going", "goin", "gon", "finna"), "because": ("because", "cause", "cos", "coz"),
+    "yes": ("yes", "yeah", "yep", "yup"), "a": ("a", "an"), "an": ("an", "a"), "any": ("any", "no"),
+    "anything": ("anything", "nothing"), "anyone": ("anyone", "nobody"), "anybody": ("anybody", "nobody"),
+    "anywhere": ("anywhere", "nowhere"), "ever": ("ever", "never"),
 }  # fmt: skip
+# verbs of state, which some varieties use in the progressive: "I am not seeing the point"
+_STATES = {
+    "see": "seeing", "understand": "understanding", "know": "knowing", "want": "wanting", "believe": "believing",
+    "hear": "hearing", "listen": "listening", "agree": "agreeing", "trust": "trusting", "remember": "remembering",
+}  # fmt: skip
+_SAME |= {verb: (verb, progressive) for verb, progressive in _STATES.items()}
+# how else a word is said, or left out, where what stands around it allows: "you not listening", "I not understand",
+# "it don't help", "Isn't helping". "Didn't" has the norm of "do not", so that "did not" must be the same
+_AUXILIARY = "do|does|did|am|are|is|was|can|could|will|would|have|has|ai"
+_OPENS = r"(?:^|(?<=[.?!])|(?<= no)|(?<= nah)|(?<= no\x1f,))"
+_UNSAID = rf"{_OPENS}(?= (?:{_AUXILIARY}) not\s| not \S+ing\s)"
+_SUBJECTS = {
+    "i": _UNSAID, **dict.fromkeys(("it", "this", "that"), rf"{_UNSAID}|{_OPENS}(?= is\s)"),
+    "there": rf"{_OPENS}(?= (?:is|ai)\s)",
+}  # fmt: skip
+_OPENING = re.compile(rf"(?:[.?!,]| no| nah) (?:(?:{_AUXILIARY}) not|not \S+ing|is|ai)\s")
+_AFTER_SUBJECT = "(?:(?<= i)|(?<= (?:it|we|he))|(?<= (?:you|she))|(?<= (?:they|this|that)))"
+_NO_QUESTION = "(?<! is it)(?<! is that)(?<! are you)(?<! do you)(?<! did you)(?<! can you)"
+_ELSE = {
+    **_SUBJECTS,
+    **dict.fromkeys(
+        ("am", "is", "are"),
+        rf"{_NO_QUESTION}(?= (?:not|no)\s)"
+        rf"|{_NO_QUESTION}{_AFTER_SUBJECT}(?=(?: (?:just|only|always|really|still))? (?!\S*thing )\S+ing\s| too\s)",
+    ),
+    **dict.fromkeys(
+        ("do", "does"),
+        rf"{_NO_QUESTION}{_AFTER_SUBJECT}(?= not\s(?!be\s))| (?:do|did|ai)(?= not\s)"
+        rf"| (?:am|are|is|m|'m|re|'re)(?= not(?: \S+)? (?:{'|'.join(_STATES.values())})\s)",
+    ),
+}
+# within a phrase
+_ARTICLES = {"a": "(?<= not) no|", "an": "(?<= not) no|", "the": ""}
+_BEFORE_ELSE = re.compile(rf"not|no|too|\S+ing|{_AUXILIARY}")
 # what may stand between two words of a pattern; in a turn's line it has a separator of its own before it, so that a pattern
 # need not spell it at each place
-_FILLERS = frozenset((",", "-", "um", "uh", "er", "erm", "like"))
+_FILLERS = frozenset((",", "-", "um", "uh", "er", "erm", "like", "abeg", "sha", "jare", "abi", "o"))
 _FILLER = "\x1f"
 _BETWEEN = rf"(?:{_FILLER}\S+)?"
 _GAP = re.compile(r"\.\.\.(\d)$")
+_SLOT = re.compile(r"<([^<>|\s]*)>")
 _ENDS = frozenset(".?!")
 # spaCy splits such a piece of text the same way wherever it stands: of its special cases, which it looks for across
 # pieces too (":)", "Ph.D.", "goin'"), none can begin in one such piece and end in the next
@@ -235,8 +315,39 @@ class _Pieces(dict[str, tuple[str, ...] | None]):
         return list(itertools.chain.from_iterable(norms))  # type: ignore[arg-type]
 
 
+def _written_out(slots: Mapping[str, Sequence[str]]) -> dict[str, tuple[str, ...]]:
+    """Return the slots with those that their values hold put in; each once, however often it is referred to."""
+    refers = {name: sorted(set(_SLOT.findall(" ".join(values)))) for name, values in slots.items()}
+    written: dict[str, tuple[str, ...]] = {}
+    try:
+        for name in TopologicalSorter(refers).static_order():
+            phrases: list[str] = []
+            for value in slots.get(name, ()):
+                try:
+                    choices = itertools.product(*_expand(value, written)) if "<" in value else [(value,)]
+                    phrases += map(" ".join, itertools.islice(choices, PHRASES + 1))
+                    _check_phrases(phrases)
+                except ValueError as error:
+                    raise ValueError(f"slot <{name}>: {error}") from None
+            if phrases:
+                written[name] = tuple(phrases)
+    except CycleError as error:
+        raise ValueError(f"slot <{error.args[1][0]}> stands in itself") from None
+    return written
+
+
+def _check_phrases(phrases: Collection[str]) -> None:
+    if len(phrases) > PHRASES:
+        raise ValueError(f"more than {PHRASES} phrases, with all slots written out")
+    if any(phrase.count(" ") >= WORDS and len(phrase.split()) > WORDS for phrase in phrases):
+        raise ValueError(f"a phrase of more than {WORDS} words, with all slots written out")
+
+
 def _expand(pattern: str, slots: Mapping[str, Sequence[str]]) -> list[tuple[str, ...]]:
-    """Return the pattern's elements, each as its alternatives (phrases); '' stands for nothing."""
+    """Return the pattern's elements, each as its alternatives (phrases); '' stands for nothing.
+
+    ``slots`` are written out already.
+    """
     elements: list[tuple[str, ...]] = []
     for piece in pattern.split():
         if _GAP.match(piece):
@@ -252,10 +363,11 @@ def _expand(pattern: str, slots: Mapping[str, Sequence[str]]) -> list[tuple[str,
             elif part[1:-1] not in slots:
                 raise ValueError(f"no slot {part}")
             else:
-                for value in slots[part[1:-1]]:
-                    inner = _expand(value, slots) if "<" in value else [(value,)]
-                    alternatives += [" ".join(choice) for choice in itertools.product(*inner)]
+                alternatives += slots[part[1:-1]]
+        _check_phrases(alternatives)
         elements.append((*alternatives, "") if optional else tuple(alternatives))
+    if sum(map(len, elements)) > PHRASES:
+        raise ValueError(f"more than {PHRASES} phrases, with all slots written out")
     return elements
 
 
@@ -269,20 +381,55 @@ class _Pattern:
     @cached_property
     def regex(self) -> re.Pattern[str]:
         """A regular expression over a turn's `_line`; made when first needed, as few are."""
+        return self._regex(_ELSE)
+
+    @cached_property
+    def plain(self) -> re.Pattern[str]:
+        """The same for a line in which no sentence begins without its subject; ten times as fast."""
+        return self._regex({norm: form for norm, form in _ELSE.items() if norm not in _SUBJECTS})
+
+    def _regex(self, otherwise: Mapping[str, str]) -> re.Pattern[str]:
         regex = ""
-        for element in self.elements:
+        for place, element in enumerate(self.elements):
             gap = _GAP.match(element[0])
             if gap:
                 regex += rf"(?:\s(?![.?!]\s)\S+){{0,{gap[1]}}}?"
                 continue
-            any_of = _any_of(map(_phrase, filter(None, element)))
+            any_of = _any_of(map(_phrase, filter(None, element)), self._next(place), otherwise)
             regex += (_BETWEEN if regex else "") + (f"(?:{any_of})?" if "" in element else any_of)
         return re.compile(rf"{regex}(?=\s)")
 
     @property
     def anchors(self) -> list[set[str]]:
         """Words for each element that must be there: every match holds one of each, in this order."""
-        return [_anchor(e) for e in self.elements if "" not in e and not _GAP.match(e[0])]
+        needed = [i for i, e in enumerate(self.elements) if "" not in e and not _GAP.match(e[0])]
+        return [words for i in needed if (words := _anchor(self.elements[i], self._next(i)))]
+
+    def _next(self, place: int) -> frozenset[str]:
+        """Return the norms with which a match may go on after an element."""
+        following: set[str] = set()
+        for element in self.elements[place + 1 :]:
+            if _GAP.match(element[0]):
+                break
+            following.update(_phrase(phrase)[0] for phrase in element if phrase)
+            if "" not in element:
+                break
+        return frozenset(following)
+
+    @property
+    def ways(self) -> int:
+        """In how many ways, at most, the elements can be laid over one stretch of text."""
+        ways = 1
+        for place, element in enumerate(self.elements):
+            if gap := _GAP.match(element[0]):
+                ways *= 2 * (int(gap[1]) + 1)  # its last word may be a filler, and need not be
+                continue
+            phrases = [_phrase(phrase) if phrase else () for phrase in element]
+            following = self._next(place)
+            unsaid = [sum(form is not None for form in _else(phrase, following, _ELSE)) for phrase in phrases if phrase]
+            lengths = {len(phrase) - n for phrase, most in zip(phrases, [*unsaid, 0]) for n in range(most + 1)}
+            ways *= len(lengths) * (1 + any(_FILLERS.intersection(p[:1]) for p in phrases))
+        return ways
 
     @property
     def crosses(self) -> bool:
@@ -295,7 +442,7 @@ def _phrase(phrase: str) -> tuple[str, ...]:
     return _norms(phrase)
 
 
-def _any_of(phrases: Iterable[tuple[str, ...]]) -> str:
+def _any_of(phrases: Iterable[tuple[str, ...]], then: frozenset[str], otherwise: Mapping[str, str]) -> str:
     """Return what matches any of the phrases, the longest that can be: "any of this" is not read as "any".
 
     Phrases that begin alike share their beginning: compiling takes as long as the expression is.
@@ -303,8 +450,8 @@ def _any_of(phrases: Iterable[tuple[str, ...]]) -> str:
     tree: dict[str, Any] = {}
     for phrase in phrases:
         place = tree
-        for norm in phrase:
-            place = place.setdefault(_word(norm), {})
+        for norm, form in zip(phrase, _else(phrase, then, otherwise)):
+            place = place.setdefault(_word(norm, form), {})
         place[""] = {}  # a phrase ends here
     return _branches(tree)
 
@@ -315,10 +462,19 @@ def _branches(tree: Mapping[str, Any], before: str = "") -> str:
     return f"(?:{any_of})?" if "" in tree else any_of
 
 
-def _word(norm: str) -> str:
+def _else(phrase: tuple[str, ...], then: frozenset[str], otherwise: Mapping[str, str]) -> list[str | None]:
+    """Return for each word of a phrase how else it may be said, as what follows allows; "" is to leave it out."""
+    pairs = itertools.pairwise(phrase)
+    forms = [otherwise.get(norm) if _BEFORE_ELSE.fullmatch(after) else None for norm, after in pairs]
+    forms = [_ARTICLES.get(norm, form) for norm, form in zip(phrase, forms)]
+    return [*forms, otherwise.get(phrase[-1]) if any(map(_BEFORE_ELSE.fullmatch, then)) else None]
+
+
+def _word(norm: str, form: str | None) -> str:
     same = _SAME.get(norm, (norm,))
     before = _FILLER if norm in _FILLERS else " "
-    return before + (re.escape(norm) if len(same) == 1 else f"(?:{'|'.join(map(re.escape, same))})")
+    word = before + (re.escape(norm) if len(same) == 1 else f"(?:{'|'.join(map(re.escape, same))})")
+    return word if form is None else f"(?:{word}|{form})"
 
 
 def _line(norms: Iterable[str]) -> str:
@@ -326,11 +482,14 @@ def _line(norms: Iterable[str]) -> str:
     return "".join([(_FILLER if norm in _FILLERS else " ") + norm for norm in norms]) + " "
 
 
-def _anchor(element: Sequence[str]) -> set[str]:
-    # of each alternative its rarest word
+def _anchor(element: Sequence[str], then: frozenset[str]) -> set[str]:
+    # of each alternative its rarest word; none where all of one may be left out
     out: set[str] = set()
-    for phrase in element:
-        word = max(_phrase(phrase), key=lambda w: (w not in _PLAIN and w.isalnum(), len(w)))
+    for phrase in map(_phrase, element):
+        said = [norm for norm, form in zip(phrase, _else(phrase, then, _ELSE)) if form is None]
+        if not said:
+            return set()
+        word = max(said, key=lambda w: (w not in _PLAIN and w.isalnum(), len(w)))
         out.update(_SAME.get(word, (word,)))
     return out
 
@@ -388,16 +547,17 @@ _THEY = (
     r"|court|doctor|teacher|school|nurse|guy|kids?|boys?|girls?|lads?|other \w+)|mum|mom|dad|friends?)"
 )
 _NEGATED = re.compile(
-    r"\b(?:not|never|n't|nt|wouldn't|didn't|isn't|hardly) (?:be )?(?:really |just |even )?(?:to )?(?:saying?|said|say|mean|meaning"
+    r"\b(?:not|never|n't|nt|wouldn't|didn't|isn't|ain't|aint|hardly) (?:be )?(?:really |just |even )?(?:to )?(?:saying?|said|say|mean|meaning"
     r"|meant|claim(?:ing)?|suggest(?:ing)?|imply(?:ing)?|complain(?:ing)?|think(?:ing)?|thought|feel(?:ing)? like|believe"
     r"|that|because|like|as (?:if|though))\b[^.?!;]{0,40}$|\b(?:far from|no longer|don't get me wrong)\b[^.?!;]{0,30}$"
 )
 _CONDITIONAL = re.compile(
-    r"\b(?:if|unless|whether|in case|(?<!i )suppose|supposing|imagine|whenever|should i|had i|until|till)\b[^.?!;]{0,50}$"
+    r"\b(?:if(?! (?:i may|i might|you ask me|you(?: do not|'ll| will)? (?:mind|forgive|pardon|excuse)|i(?:'m| am) (?:to be )?(?:honest"
+    r"|frank|candid))\b)|unless|whether|in case|(?<!i )suppose|supposing|imagine|whenever|should i|had i|until|till)\b[^.?!;]{0,50}$"
 )
 _REPORTED = re.compile(
-    rf"\b{_THEY} (?:also |always |just |keeps? |kept |would |will |might |could |all |once |\w+ly )*(?:says?|said|saying|tells?|told"
-    r"|telling|thinks?|thought|reckons?|feels?|felt|goes|went|was like|is like|were like|'s like|asks?|asked|claims?|claimed|believes?"
+    rf"\b{_THEY} (?:also |always |just |keeps? |kept |would |will |might |could |all |once |is |are |was |were |be "
+    r"|been |has |had |done |did |\w+ly )*(?:says?|said|saying|tells?|told|telling|thinks?|thought|reckons?|feels?|felt|goes|went|was like|is like|were like|'s like|asks?|asked|claims?|claimed|believes?"
     r"|wrote|writes|complains?|complained|insists?|insisted|yells?|yelled|shouts?|shouted)\b[^.?!;]{0,60}$"
     rf"|\b(?:i|i've|i'd) (?:always |just |once |keep )?(?:said|told|say|tell|telling|went|was like|go|yelled|shouted|screamed)"
     rf"(?: to)? (?:him|her|them|{_THEY})\b[^.?!;]{{0,60}}$"
@@ -405,7 +565,7 @@ _REPORTED = re.compile(
 )
 _PAST = re.compile(
     r"\b(?:used to|at first|at the (?:start|beginning)|in the beginning|back then|years ago|(?:months?|weeks?|years?|days?) ago|last"
-    r" (?:year|time round|month)|before i (?:came|started|met)|for a while there|initially|originally|there was a time|when i"
+    r" (?:year|time round|month)|before i (?:came|started|met|was)|for a while there|initially|originally|there was a time|when i"
     r" (?:started|first|was)|early on|in the past|previously)\b[^.?!;]{0,60}$"
 )
 _PAST_AFTER = re.compile(
@@ -423,7 +583,7 @@ _OTHER = re.compile(
 _IT = re.compile(r"its?\b")
 _QUESTION = re.compile(r"^[^.?!]*\?")
 _TAG = re.compile(
-    r"(?:,|\b)\s*(?:is|isn't|are|aren't|do|don't|does|doesn't|am|can|could|have|has|will|would|did|right|okay|ok|eh|huh|you know|see)"
+    r"(?:,|\b)\s*(?:is|isn't|are|aren't|do|don't|does|doesn't|am|can|could|have|has|will|would|did|right|okay|ok|eh|huh|you know|see|innit|ain't|aint|abi|no|nah|yes|yeah)"
     r"(?: not)?(?: (?:it|you|i|we|they|this|that))?\s*\?"
 )
 _OPEN = re.compile(
@@ -450,7 +610,7 @@ _ADVICE = re.compile(
 )
 _REFLECTION = re.compile(
     r"^(?:\W*(?:(?:so|and|well|okay|ok|um|uh|yeah|right|mm-?hmm?)\b\W*)+)?(?:you(?:'re| are|'ve| feel| felt| want| were| have| don't| just)?"
-    r"|it sounds|sounds like|it seems|seems like|it looks|looks like|it(?:'s| is) (?:hard|tough|frustrating|important)|part of you|what i(?:'m| am) hearing"
+    r"|it sounds|sounds like|it seems|seems like|it looks|looks like|it(?:'s| is) (?:hard|tough|frustrating|important)|(?:a |one )?(?:part|side) of you|your (?:eyes?|voice|face|hands?|shoulders|breath\w*|jaw|fists?|legs?)|(?:perhaps|maybe) (?:\w+ ){0,3}you|what i(?:'m| am) hearing"
     r"|i(?:'m| am) hearing)\b",
     re.IGNORECASE,
 )
@@ -542,10 +702,12 @@ class RuleDetector:
         for number, rule in enumerate(self.rules):
             for pattern in rule.patterns:
                 try:
-                    elements = tuple(_expand(pattern, slots))
-                    self._anchors[book[rule.marker].speaker].add(_Pattern(number, elements))
+                    written = _Pattern(number, tuple(_expand(pattern, slots)))
+                    if written.ways > WAYS:
+                        raise ValueError(f"it fits a text in more than {WAYS} ways; leave out gaps or optional words")
+                    self._anchors[book[rule.marker].speaker].add(written)
                 except ValueError as error:
-                    raise ValueError(f"rule {rule.id}: {pattern!r}: {error}") from None
+                    raise ValueError(f"rule {rule.id}: {pattern[:200]!r}: {error}") from None
 
     def __call__(self, transcript: Transcript, ruptures: Collection[int] = ()) -> tuple[Marker, ...]:
         """Return the markers of one transcript, sorted.
@@ -579,7 +741,8 @@ class RuleDetector:
         if not patterns:
             return
         line = _line(norms)
-        long = len(turn.text.split()) > BURIED
+        opening = _OPENING.search("." + line)
+        long = len(_POLITE.sub("", turn.text.lower().replace("’", "'")).split()) > BURIED
         doc: Doc | None = None
         kinds: set[str] | None = None
         for number, tried in itertools.groupby(patterns, key=lambda pattern: pattern.number):
@@ -588,13 +751,17 @@ class RuleDetector:
                 continue
             if long and family == "confrontation" and "buried" not in rule.allow:
                 continue
-            spans = {(m.start(), -m.end()) for pattern in tried for m in pattern.regex.finditer(line)}
-            if not spans:
-                continue
             if rule.after and before is not None:
                 kinds = kinds_of(before.text) if kinds is None else kinds
                 if not kinds.intersection(rule.after):
                     continue
+            spans = {
+                (m.start(), -m.end())
+                for pattern in tried
+                for m in (pattern.regex if opening else pattern.plain).finditer(line)
+            }
+            if not spans:
+                continue
             if doc is None:
                 doc = _blank().tokenizer(turn.text)
                 starts = list(itertools.accumulate((len(norm) + 1 for norm in norms), initial=0))
@@ -636,11 +803,17 @@ def answering(found: Collection[Marker], ruptures: Collection[int] = ()) -> tupl
 _FILL = {
     "um", "uh", "er", "erm", "well", "yeah", "yes", "oh", "so", "like", "hmm", "hm", "mm", "ah", "and", "but", "no", "just",
     "really", "okay", "ok", "right", "then", "though", "honestly", "i", "mean", "you", "know", "to", "be", "honest", "sure",
+    "man", "sir", "madam", "please", "abeg", "sha", "jare", "abi", "o", "o.", "now", "only", "look", "frankly", "innit",
 }  # fmt: skip
+_POLITE = re.compile(
+    r"\bi(?:'m| am) (?:afraid|sorry)\b|\bwith (?:all )?(?:due )?respect\b|\bif i may(?: say so)?\b|\b(?:forgive|pardon|excuse) me\b"
+    r"|\bi must (?:say|admit|confess)\b|\bto be (?:\w+ )?(?:honest|frank|candid|fair)(?: with you)?\b|\bin my (?:view|opinion)\b|\btruth be told\b"
+)
 
 
 def _alone(doc: Doc, first: int, last: int) -> bool:
     bracket = 0
+    polite = [range(*wrapping.span()) for wrapping in _POLITE.finditer(doc.text.lower().replace("’", "'"))]
     for token in doc:
         if token.text in "[(":
             bracket += 1
@@ -648,7 +821,7 @@ def _alone(doc: Doc, first: int, last: int) -> bool:
             bracket = max(bracket - 1, 0)
         elif first <= token.i < last or bracket or not any(c.isalnum() for c in token.text):
             continue
-        elif token.norm_ not in _FILL:
+        elif token.norm_ not in _FILL and not any(token.idx in wrapping for wrapping in polite):
             return False
     return True
 

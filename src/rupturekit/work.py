@@ -79,7 +79,7 @@ class Job:
         # in one pass and the longest first, so that no part of a name is left standing
         pattern = "|".join(re.escape(str(n)) for n in sorted(names - {None, ""}, key=lambda n: -len(str(n))))
         text = re.sub(rf"(?<!\w)(?:{pattern})(?!\w)", lambda m: self.shown(m[0]), text)
-        # labels and tiers of the file stand in quotes
+        # labels of the file stand in quotes
         return re.sub(r"(?<!\w)'([^'\n]+)'(?!\w)", lambda m: f"'{self.shown(m[1])}'", text)
 
 

@@ -188,16 +188,8 @@ def import_codes(
     module = _module(format)
     path = Path(path)
     by_id = {transcript.id: transcript for transcript in sessions}
-    # a pipe would wait for ever, and a device never end
-    if path.exists() and not (path.is_file() or path.is_dir()):
-        raise ReadError(f"{path}: this is not a regular file. Give a file")
-    try:
-        with _packages(format, ReadError):
-            returned: Sequence[AnnotatedTranscript] = list(module.read(path, by_id, codebook or load_codebook()))
-    except OSError as error:
-        raise ReadError(
-            f"{path}: the file cannot be opened ({error.strerror}). Check its name and permissions"
-        ) from None
+    with _packages(format, ReadError):
+        returned: Sequence[AnnotatedTranscript] = list(module.read(path, by_id, codebook or load_codebook()))
     whose = _Whose(coder, coders or {})
     found = [coding for session in returned if (coding := whose(session)).coded]
     named = sorted({c.source.removeprefix("coder:") for coding in found for c in coding.coded})

@@ -18,6 +18,7 @@ from typing import Any
 
 from rupturekit.annotation import AnnotatedTranscript, Marker
 from rupturekit.codebook import Codebook
+from rupturekit.readers import load
 from rupturekit.transcript import Transcript
 
 from .returned import Returned, said
@@ -112,10 +113,10 @@ def read(path: Path, sessions: Mapping[str, Transcript], codebook: Codebook) -> 
     file = Returned(path, sessions, codebook)
     if not path.is_dir():
         raise file.error("this is not a folder", "Give the folder of the corpus, with utterances.jsonl in it")
-    conversations = file.json((path / "conversations.json").read_bytes(), "conversations.json")
+    conversations = file.json(load(path / "conversations.json").data, "conversations.json")
     markers: dict[str, list[Marker]] = {}
     turns: dict[str, set[int]] = {}
-    for number, row in enumerate((path / "utterances.jsonl").read_bytes().split(b"\n"), 1):
+    for number, row in enumerate(load(path / "utterances.jsonl").data.split(b"\n"), 1):
         if not row.strip():
             continue
         with file.part(place := f"utterances.jsonl, line {number}"):

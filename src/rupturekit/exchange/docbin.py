@@ -29,6 +29,8 @@ from typing import TYPE_CHECKING, Any
 
 from rupturekit.annotation import AnnotatedTranscript, Coded, Marker
 from rupturekit.codebook import Codebook
+from rupturekit.limits import limit
+from rupturekit.readers import load
 from rupturekit.transcript import Transcript
 
 from .returned import Returned, coders_of, said, whole
@@ -38,8 +40,6 @@ if TYPE_CHECKING:
     from spacy.tokens import Doc, Span, SpanGroup
 
 __all__ = ["doc_of", "read", "record_of", "span_of", "write"]
-
-_LARGEST = 2**29  # bytes of one file when unpacked; a session of an hour has about 300,000
 
 
 def write(
@@ -114,7 +114,7 @@ def read(path: Path, sessions: Mapping[str, Transcript], codebook: Codebook) -> 
     """Read the markers in a DocBin."""
     file = Returned(path, sessions, codebook)
     found: dict[str, AnnotatedTranscript] = {}
-    for doc in _docs(file, path.read_bytes()):
+    for doc in _docs(file, load(path).data):
         told = doc.spans["turns"].attrs if "turns" in doc.spans else {}
         transcript = file.session(told.get("session"))
         if transcript.id in found:
@@ -146,10 +146,10 @@ def _docs(file: Returned, data: bytes) -> list[Doc]:
     from spacy.tokens import DocBin
     from spacy.vocab import Vocab
 
-    unpacker = zlib.decompressobj()
+    unpacker, most = zlib.decompressobj(), limit("RUPTUREKIT_UNPACKED_MB")
     collects = gc.isenabled()
     try:
-        unpacker.decompress(data, _LARGEST)
+        unpacker.decompress(data, (most << 20) + 1)
         too_large = bool(unpacker.unconsumed_tail)
         docs = [] if too_large else list(DocBin().from_bytes(data).get_docs(Vocab()))
     except Exception:  # spaCy promises nothing of what it raises on a damaged file
@@ -159,7 +159,10 @@ def _docs(file: Returned, data: bytes) -> list[Doc]:
         if collects:
             gc.enable()
     if too_large:
-        raise file.error("it is too large when unpacked", "Write fewer sessions into one file")
+        raise file.error(
+            f"unpacked it has more than {most} MB",
+            "Write fewer sessions into one file, or raise RUPTUREKIT_UNPACKED_MB in the environment",
+        )
     return docs
 
 

@@ -34,7 +34,8 @@ from xml.sax.saxutils import escape, quoteattr
 from rupturekit.annotation import CLIENT_FAMILIES, FAMILIES, AnnotatedTranscript, Coded, Marker, marker_order
 from rupturekit.codebook import Codebook, CodebookMarker
 from rupturekit.exchange.label import NAME_IT, UNLESS_CODES, Typed, codes_of, is_coders
-from rupturekit.readers.elan import NUMBERED, OWN, Annotation, Document, Tier, parse, talk
+from rupturekit.readers import load
+from rupturekit.readers.elan import NUMBERED, OWN, Annotation, Document, Tier, parse, shown_id, talk
 from rupturekit.readers.raw import RawSession, ReadError, Source, Utterance, clean
 from rupturekit.roles import RoleError, speaker_key
 from rupturekit.segment import SILENCE, segment
@@ -471,7 +472,7 @@ def read(path: Path, sessions: Mapping[str, Transcript], codebook: Codebook) -> 
     >>> coding.markers == (given,)
     True
     """
-    source = Source(path, path.read_bytes())
+    source = load(path)
     document = parse(source)
     transcript = _session(document, sessions, source)
     values = _Values(codebook)
@@ -501,7 +502,7 @@ def _for_codes(document: Document, values: _Values, transcript: Transcript, sour
         if tier.id.casefold().startswith(OWN):
             return True
         typed = [] if tier.id in marks else [Typed(a.value, _place(a), a.line) for a in tier.annotations]
-        return is_coders(tier.id, typed, values.is_code, transcript, source)
+        return is_coders(tier.number, typed, values.is_code, transcript, source)
 
     return {tier.id: tier for tier in document.tiers.values() if is_for_codes(tier)}
 
@@ -574,7 +575,7 @@ def _coder(tier: Tier) -> str:
 
 
 # bounded, as the space below is written without two ways to match it: in linear time
-_QUOTED = r'(?:"(?:[^"\\]|\\.)*"|“[^”]{0,2000}”)'
+_QUOTED = r'(?:"[^"\\]*(?:\\.[^"\\]*)*"|“[^”]{0,2000}”)'
 _FIELD = re.compile(
     rf"""[^\S\n]*(?:,[^\S\n]*)?(?:
         (?P<words>{_QUOTED})(?:\s*\#(?P<nth>\d{{1,9}}))?
@@ -654,7 +655,7 @@ class _Values:
 
 def _place(a: Annotation) -> str:
     # ELAN shows times, and no ids
-    return f"annotation {a.id}" + (f" at {a.start_s:.2f} s" if a.start_s is not None else "")
+    return f"annotation {shown_id(a.id)}" + (f" at {a.start_s:.2f} s" if a.start_s is not None else "")
 
 
 class _Reading:
@@ -674,7 +675,7 @@ class _Reading:
         def fail(found: str, todo: str) -> ReadError:
             if not tier.id.casefold().startswith(OWN):
                 todo += f". {UNLESS_CODES}"
-            return self._source.error(f"{_place(a)} on tier {tier.id!r} {found}", todo, a.line)
+            return self._source.error(f"{_place(a)} on tier {tier.number} {found}", todo, a.line)
 
         return [self._marker(kind, fields, a, tier, fail) for kind, fields in self._values.typed(a.value.strip(), fail)]
 

@@ -29,6 +29,7 @@ from xml.parsers import expat
 from rupturekit.annotation import AnnotatedTranscript, Marker, marker_order
 from rupturekit.codebook import Codebook, CodebookMarker
 from rupturekit.exchange.returned import Returned, whole
+from rupturekit.readers import archive, load
 from rupturekit.readers.raw import ReadError, Source
 from rupturekit.transcript import Transcript
 
@@ -56,7 +57,6 @@ _FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
 _BLANK = r"\s\u200b-\u200f\u202a-\u202e\u2060-\u206f"
 _WORD = re.compile(rf"[^{_BLANK}](?:\S*[^{_BLANK}])?")
 _WORDS = re.compile(rf"[^{_BLANK}](?:.*[^{_BLANK}])?", re.DOTALL)
-_LARGEST = 256 * 2**20  # bytes taken out of one archive; a session of 1,000 turns is about 2 MB
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,7 +277,7 @@ def read(path: Path, sessions: Mapping[str, Transcript], codebook: Codebook) -> 
         If it is no such file, or its words or codes are not those of the sessions and the codebook.
     """
     found: dict[str, list[AnnotatedTranscript]] = {}
-    for source, types in _documents(Source(path, path.read_bytes())):
+    for source, types in _documents(load(path)):
         coding = _coding(source, types, sessions, codebook)
         found.setdefault(coding.transcript.id, []).append(coding)
     return [
@@ -296,9 +296,13 @@ def _documents(source: Source, inner: bool = False) -> Iterator[tuple[Source, by
     if not source.data.startswith(b"PK\x03\x04"):
         yield source, None
         return
-    parts = _unpacked(source)
+    packed = archive.opened(source)
+    archive.check_size(source, _size(packed))
+    parts = {name: archive.unpacked(source, packed, entry) for name, entry in _wanted(packed).items()}
     documents = [name for name in parts if name.suffix == ".xmi"]
-    archives = [name for name in parts if name.suffix == ".zip" and not inner]
+    archives = [Source(source.path / name, parts[name]) for name in parts if name.suffix == ".zip" and not inner]
+    # those of all annotators together
+    archive.check_size(source, sum(_size(archive.opened(one)) for one in archives))
     if not documents and not archives:
         raise source.error(
             "there is no annotator's XMI in this archive",
@@ -306,26 +310,17 @@ def _documents(source: Source, inner: bool = False) -> Iterator[tuple[Source, by
         )
     for name in documents:
         yield Source(source.path / name, parts[name]), parts.get(name.parent / "TypeSystem.xml")
-    for name in archives:
-        yield from _documents(Source(source.path / name, parts[name]), inner=True)
+    for one in archives:
+        yield from _documents(one, inner=True)
 
 
-def _unpacked(source: Source) -> dict[PurePosixPath, bytes]:
-    try:
-        with zipfile.ZipFile(BytesIO(source.data)) as archive:
-            files = [entry for entry in archive.infolist() if not entry.is_dir()]
-            entries = {PurePosixPath(entry.filename.lstrip("/")): entry for entry in files}
-            wanted = {name: entries[name] for name in sorted(entries) if _is_coding(name)}
-            if sum(entry.file_size for entry in wanted.values()) > _LARGEST:
-                raise source.error(
-                    f"what is in the archive is larger than {_LARGEST >> 20} MB", "Export fewer documents at a time"
-                )
-            return {name: archive.read(entry) for name, entry in wanted.items()}
-    except ReadError:
-        raise
-    except Exception:
-        # A damaged, encrypted or odd archive fails in a dozen ways inside zipfile and zlib.
-        raise source.error("the archive is damaged, cut short or locked", "Export it from INCEpTION again") from None
+def _wanted(packed: zipfile.ZipFile) -> dict[PurePosixPath, zipfile.ZipInfo]:
+    files = {PurePosixPath(e.filename.lstrip("/")): e for e in packed.infolist() if not e.is_dir()}
+    return {name: files[name] for name in sorted(files) if _is_coding(name)}
+
+
+def _size(packed: zipfile.ZipFile) -> int:
+    return sum(entry.file_size for entry in _wanted(packed).values())
 
 
 def _is_coding(name: PurePosixPath) -> bool:

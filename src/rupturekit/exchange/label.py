@@ -40,7 +40,7 @@ MACHINE = ("rule", "model")
 """The sources that a line names itself; a coder is named by the tier."""
 
 # a text that is not closed goes on to the end: to look for its end anew at each quote in it would take for ever
-_TOKEN = re.compile(r'"(?:[^"\\]|\\[\s\S])*(?:"|\\?\Z)|\[\d{1,9}-\d{1,9}\]|[^\s;,"]+|[;"]')
+_TOKEN = re.compile(r'"[^"\\]*(?:\\[\s\S][^"\\]*)*(?:"|\\?\Z)|\[\d{1,9}-\d{1,9}\]|[^\s;,"]+|[;"]')
 _SPAN = re.compile(r"\[(\d+)-(\d+)\]")
 _PLAIN = re.compile(r"[^\W_](?:[\w.:@/#+-]*\w)?")
 # What XML 1.0 cannot hold, and what some programs take for the end of a line.
@@ -158,12 +158,14 @@ def statements(label: str) -> Iterator[list[str]]:
     [['C5', 'note', '"no; never"'], ['C7', '2']]
     """
     words: list[str] = []
-    for token in [*_TOKEN.findall(label), ";"]:
-        if token != ";":
-            words.append(token)
+    for match in _TOKEN.finditer(label):
+        if match[0] != ";":
+            words.append(match[0])
         elif words:
             yield words
             words = []
+    if words:
+        yield words
 
 
 def _marker(words: list[str], codebook: Codebook, transcript: Transcript, source: str, turns: Sequence[int]) -> Marker:
@@ -264,9 +266,11 @@ class Typed(NamedTuple):
 
 
 def is_coders(
-    name: str, typed: Iterable[Typed], is_code: Callable[[str], bool], transcript: Transcript, source: Source
+    number: int, typed: Iterable[Typed], is_code: Callable[[str], bool], transcript: Transcript, source: Source
 ) -> bool:
     """Tell whether a tier that is not called after this project is a coder's: all that stands on it are codes.
+
+    ``number`` is the tier's, from 1: its name may be anybody's words.
 
     Raises
     ------
@@ -284,7 +288,7 @@ def is_coders(
     said = {word for turn in transcript for word in _words(turn.text)}
     if among := [code for code in codes if not said.issuperset(_words(code.value))]:
         raise source.error(
-            f"{len(among)} of the {len(typed)} values on tier {name!r} are codes, and the others are not; "
+            f"{len(among)} of the {len(typed)} values on tier {number} are codes, and the others are not; "
             f"{among[0].place} begins with a code",
             f"{NAME_IT}. {UNLESS_CODES}",
             among[0].line,

@@ -23,6 +23,7 @@ from xml.etree import ElementTree
 
 from rupturekit.annotation import FAMILIES, AnnotatedTranscript, Coded, Marker
 from rupturekit.codebook import Codebook
+from rupturekit.readers import load
 from rupturekit.transcript import Transcript, Turn
 
 from .returned import Returned, coders_of, name_of, said, whole
@@ -151,7 +152,7 @@ def _points(text: str, units: int) -> int:
 def read(path: Path, sessions: Mapping[str, Transcript], codebook: Codebook) -> list[AnnotatedTranscript]:
     """Read the annotations in Label Studio's JSON export."""
     file = Returned(path, sessions, codebook)
-    tasks = file.json(path.read_bytes(), "the file")
+    tasks = file.json(load(path).data, "the file")
     if not isinstance(tasks, list):
         raise file.error("it is not a list of tasks", "Export the project from Label Studio as JSON")
     markers: dict[str, list[Marker]] = {}

@@ -45,6 +45,7 @@ from rupturekit.exchange.label import (
     unquoted,
 )
 from rupturekit.exchange.returned import Returned, coders_of, whole
+from rupturekit.readers import load
 from rupturekit.readers.encoding import decode
 from rupturekit.readers.praat import OURS, Interval, TextGrid, Tier, is_talk, parse, together, utterances
 from rupturekit.readers.raw import RawSession, ReadError, Source, clean
@@ -336,25 +337,26 @@ def read(path: Path, sessions: Mapping[str, Transcript], codebook: Codebook) -> 
 
     They need not have been written here: a coder may add a tier to a TextGrid of their own and type codes on it.
     """
-    source = decode(Source(path, path.read_bytes()))
+    source = decode(load(path))
     grid = parse(source)
     head = _Head.of(grid, source)
     transcript = Returned(path, sessions, codebook).session(head.session)
     labels = _Labels(codebook, transcript)
-    tiers = [(tier, whose) for tier in grid.tiers if (whose := _whose(tier, labels, source)) is not None]
+    every = [(number, tier, _whose(tier, number, labels, source)) for number, tier in enumerate(grid.tiers, 1)]
+    tiers = [(number, tier, whose) for number, tier, whose in every if whose is not None]
     if not tiers and not head.coded:
         raise source.error("it has no tier for codes, so that nothing says that it was coded", NAME_IT)
     _check_words(grid, source, transcript, head)
     turns = _Turns(_times(transcript, grid))
     markers: list[Marker] = []
-    for tier, whose in tiers:
+    for number, tier, whose in tiers:
         for interval in filter(is_talk, tier.intervals):
             try:
                 markers += labels.markers(interval.text, whose, turns.under(interval.start, interval.end))
             except LabelError as error:
                 todo = "Correct it in Praat: write a code as C5, with its clarity as C5 2, and several as C5; W2"
                 raise source.error(
-                    f"session {transcript.id}, tier {tier.name!r}, {_place(interval)}: {error}",
+                    f"session {transcript.id}, tier {number}, {_place(interval)}: {error}",
                     todo if tier.is_ours else f"{todo}. {UNLESS_CODES}",
                     interval.line,
                 ) from None
@@ -363,7 +365,7 @@ def read(path: Path, sessions: Mapping[str, Transcript], codebook: Codebook) -> 
             raise source.error(f"session {transcript.id} has no turns {part.first} to {part.last}", _HEAD_TODO)
     # a coder's tier says that its coder went through the session, also if nothing is on it
     known = {"model", "coder:", *(c.source for c in head.coded)}
-    others = dict.fromkeys(whose for _, whose in tiers if whose not in known)
+    others = dict.fromkeys(whose for *_, whose in tiers if whose not in known)
     coded = (*head.coded, *(part for coder in others for part in whole(transcript, coder)))
     return [AnnotatedTranscript(transcript, tuple(sorted(markers, key=marker_order)), coded=coded)]
 
@@ -375,7 +377,9 @@ class _Labels:
         self.transcript = transcript
         self._codebook = codebook
         self._code = re.compile(rf"\s*{codes_of(codebook)}", re.IGNORECASE)
-        self._comma = re.compile(rf'("(?:[^"\\]|\\[\s\S])*(?:"|\\?\Z))|,(?=\s*{codes_of(codebook)})', re.IGNORECASE)
+        self._comma = re.compile(
+            rf'("[^"\\]*(?:\\[\s\S][^"\\]*)*(?:"|\\?\Z))|,(?=\s*{codes_of(codebook)})', re.IGNORECASE
+        )
 
     def markers(self, label: str, source: str, turns: Sequence[int]) -> Iterator[Marker]:
         """Yield the markers in a label over some turns; a comma before a code is as good as a semicolon."""
@@ -429,15 +433,15 @@ class _Head:
         return cls(session, talk, tuple(coded))
 
 
-def _whose(tier: Tier, labels: _Labels, source: Source) -> str | None:
+def _whose(tier: Tier, number: int, labels: _Labels, source: Source) -> str | None:
     """Return the source of the codes on a tier; None if it is not for codes."""
     if tier.name in (_SESSION, _ESTIMATED):
         return None
     if not tier.is_ours:
         typed = [Typed(i.text, _place(i), i.line) for i in tier.intervals if is_talk(i)]
-        return "coder:" if is_coders(tier.name, typed, labels.is_code, labels.transcript, source) else None
+        return "coder:" if is_coders(number, typed, labels.is_code, labels.transcript, source) else None
     if tier.points:
-        raise source.error(f"the tier {tier.name!r} has points", "Put the codes on an interval tier, over their turns")
+        raise source.error(f"tier {number} has points", "Put the codes on an interval tier, over their turns")
     match = _SOURCE.fullmatch(tier.name)
     try:
         if match is None:
@@ -445,7 +449,7 @@ def _whose(tier: Tier, labels: _Labels, source: Source) -> str | None:
         return "model" if match[1] else f"coder:{unquoted(match[2])}"
     except LabelError:
         raise source.error(
-            f"the tier {tier.name!r} names no coder",
+            f"tier {number} names no coder",
             f"Call it '{OURS} coder:' and the coder's name, or something that does not begin with {OURS}",
         ) from None
 

@@ -30,6 +30,7 @@ from typing import TYPE_CHECKING, Any
 
 from rupturekit.annotation import FAMILIES, AnnotatedTranscript, Coded, Family, Marker
 from rupturekit.codebook import Codebook
+from rupturekit.readers import load
 from rupturekit.score import FAMILIES_OF, ROLE_OF
 from rupturekit.transcript import Transcript
 
@@ -150,7 +151,7 @@ def read(path: Path, sessions: Mapping[str, Transcript], codebook: Codebook) -> 
     """Read the answers in a file that ``prodigy db-out`` wrote."""
     file = Returned(path, sessions, codebook)
     try:
-        text = path.read_bytes().decode("utf-8-sig")
+        text = load(path).data.decode("utf-8-sig")
     except UnicodeDecodeError:
         raise file.error("it is not UTF-8", "Export it anew with prodigy db-out") from None
     # the last answer of a coder to a turn: the markers, and the families that were looked for

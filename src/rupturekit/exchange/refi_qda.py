@@ -32,11 +32,13 @@ import zipfile
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from rupturekit.annotation import FAMILIES, AnnotatedTranscript, Coded, Marker, marker_order
 from rupturekit.codebook import Codebook, CodebookMarker
 from rupturekit.exchange.returned import Returned
+from rupturekit.readers import archive, load
+from rupturekit.readers.raw import ReadError, Source
 from rupturekit.transcript import Transcript, Turn
 
 __all__ = ["read", "write"]
@@ -50,7 +52,7 @@ _COLOURS = {
     "therapist_defensive": "#B9770E",
 }
 _NAME_LENGTH = 100  # to which the words that name a selection are cut, as in the standard's examples
-_LARGEST = 64 * 2**20  # bytes that one file in an archive may have; a coding takes about 500
+_ELEMENTS = 1_000_000  # of a project; a coding has three
 
 _FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _LINE_END = re.compile("\r\n|[\r\v\f\x85\u2028\u2029]")
@@ -229,6 +231,7 @@ def _who_coded(session: AnnotatedTranscript) -> Iterator[str]:
 
 _CODED = re.compile(r"coded by (.+?)(?:: turns (\d{1,9})-(\d{1,9})(?:: ([a-z_, ]+))?)?", re.IGNORECASE)
 _TOLD = re.compile(r"(score): *(\d[\d.]*(?:e-\d+)?)|(clarity)(?:[:=] *| +)(\d{1,9})|(rule): *(\S.*)", re.IGNORECASE)
+_GUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _LEVEL = re.compile(r"\s*(?:::|[:>/\\|])\s*")
 
 
@@ -267,24 +270,18 @@ def read(path: Path, sessions: Mapping[str, Transcript], codebook: Codebook) -> 
     True
     """
     returned = Returned(path, sessions, codebook)
-    with path.open("rb") as file:
-        return _Project(returned, _Archive(returned, file)).sessions()
+    return _Project(returned, _Archive(load(path))).sessions()
 
 
 class _Archive:
     """The files in a project, by their names without the folder: programs differ in how they spell that."""
 
-    def __init__(self, returned: Returned, file: IO[bytes]) -> None:
-        self._returned = returned
-        try:
-            self._zip = zipfile.ZipFile(file)
-            entries = self._zip.infolist()
-        except Exception:
-            # a damaged archive fails in a dozen ways inside zipfile
-            raise returned.error(
-                "this is no REFI-QDA project, or it is damaged or cut short", "Export the project as .qdpx again"
-            ) from None
-        self._entries = {_last(entry.filename): entry for entry in reversed(entries) if not entry.is_dir()}
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self._zip = archive.opened(source)
+        entries = [entry for entry in self._zip.infolist() if not entry.is_dir()]
+        self._entries = {_last(entry.filename): entry for entry in reversed(entries)}
+        self._size = 0
 
     def project(self) -> bytes:
         names = [name for name in self._entries if name.endswith(".qde")]
@@ -293,17 +290,11 @@ class _Archive:
     def read(self, path: str, what: str) -> bytes:
         entry = self._entries.get(_last(path))
         if entry is None:
-            raise self._returned.error(f"{what} is not in it", "Export the project with its documents inside")
-        if entry.file_size > _LARGEST:
-            raise self._returned.error(
-                f"{what} has {entry.file_size // 2**20} MB, and {_LARGEST // 2**20} are read", "Export fewer documents"
-            )
-        try:
-            return self._zip.read(entry)
-        except Exception:
-            raise self._returned.error(
-                f"{what} is damaged or protected by a password", "Export the project as .qdpx again"
-            ) from None
+            raise self._source.error(f"{what} is not in it", "Export the project with its documents inside")
+        # a text may be referred to again and again
+        self._size += entry.file_size
+        archive.check_size(self._source, self._size)
+        return archive.unpacked(self._source, self._zip, entry)
 
 
 def _last(path: str) -> str:
@@ -311,14 +302,33 @@ def _last(path: str) -> str:
 
 
 class _Builder(ET.TreeBuilder):
+    def __init__(self, returned: Returned) -> None:
+        super().__init__()
+        self._returned = returned
+        self._left = _ELEMENTS
+
+    def start(self, tag: Any, attrs: Any) -> ET.Element:
+        self._left -= 1
+        if self._left < 0:
+            raise self._returned.error(f"its .qde file has more than {_ELEMENTS} elements", "Export fewer documents")
+        return super().start(tag, attrs)
+
     def doctype(self, name: str, pubid: str | None, system: str | None) -> None:
         # where entities are declared, to be expanded without end or to fetch other files
-        raise ValueError("a document type")
+        raise self._returned.error(
+            "its .qde file has a DOCTYPE, which no project has", "Export the project as .qdpx again"
+        )
 
 
 def _parse(data: bytes, returned: Returned) -> ET.Element:
     try:
-        root = ET.XML(data, parser=ET.XMLParser(target=_Builder()))
+        parser = ET.XMLParser(target=_Builder(returned))
+        # in pieces, because expat goes through all that it is given before an error of the builder counts
+        for at in range(0, len(data), 1 << 16):
+            parser.feed(data[at : at + (1 << 16)])
+        root = parser.close()
+    except ReadError:
+        raise
     except (ET.ParseError, ValueError, LookupError):
         raise returned.error("its .qde file is not valid XML", "Export the project as .qdpx again") from None
     for element in root.iter():
@@ -371,9 +381,13 @@ class _Project:
                 entry = self._codes.get(_key(ref.get("targetGUID"))) if ref is not None else None
                 place = f"document {source.get('name')!r}"
                 if isinstance(entry, str):
+                    # its name may be the client's own words
+                    at = holder.get("startPosition", "")
+                    where = f"the selection at character {at}" if at.isdecimal() else "one of its selections"
                     raise self._returned.error(
-                        f"{place}: code {entry!r} is none of the codebook's markers",
-                        "Use one of them, or move the code out of our families",
+                        f"{place}: the code on {where} (GUID {entry}) is none of the codebook's markers, and is in one "
+                        "of our families",
+                        "Use one of the markers, or move the code out of our families",
                     )
                 if entry is not None and holder is source:
                     raise self._returned.error(
@@ -475,7 +489,7 @@ def _source_of(user: ET.Element) -> str:
 
 
 def _codes_used(root: ET.Element, codebook: Codebook) -> dict[str, CodebookMarker | str]:
-    """Return, by GUID, the markers that codes are, and the names of other codes in our families."""
+    """Return, by GUID, the markers that codes are, and, as they can be told, the GUIDs of others in our families."""
     by_guid = {_guid("code", codebook.name, marker.id): marker for marker in codebook.markers}
     names = [(re.compile(_pattern(marker), re.IGNORECASE), marker) for marker in codebook.markers]
     codes = list(root.iter("Code"))
@@ -495,7 +509,8 @@ def _codes_used(root: ET.Element, codebook: Codebook) -> dict[str, CodebookMarke
         if (entry := entries[code]) is not None:
             found[_key(code.get("guid"))] = entry
         elif code in ours:
-            found[_key(code.get("guid"))] = code.get("name") or ""
+            guid = _key(code.get("guid"))
+            found[guid] = guid if _GUID.fullmatch(guid) else "not valid"
     return found
 
 

@@ -13,7 +13,7 @@ from rupturekit.readers import archive
 from rupturekit.readers.encoding import decode
 from rupturekit.readers.raw import RawSession, ReadError, Source, Utterance
 
-__all__ = ["FORMATS", "RawSession", "ReadError", "Utterance", "read_sessions"]
+__all__ = ["FORMATS", "RawSession", "ReadError", "Utterance", "load", "read_sessions"]
 
 # Which module reads a format. A new family of formats is a line here and one in `_sniff`.
 FORMATS: Mapping[str, str] = {
@@ -83,7 +83,7 @@ def read_sessions(
     >>> [(u.speaker, u.text) for u in read_sessions(file)[0].utterances]
     [('T', 'How was the week?'), ('C', 'Long.')]
     """
-    source = Source(Path(path), _load(Path(path)))
+    source = load(Path(path))
     if format is not None and format not in FORMATS:
         raise source.error(f"no format is called {format!r}", f"Formats that are read: {', '.join(FORMATS)}")
     if format is None:
@@ -105,7 +105,14 @@ def read_sessions(
     return sessions
 
 
-def _load(path: Path) -> bytes:
+def load(path: Path) -> Source:
+    """Return the bytes of a file, of a size that is read (`limits`).
+
+    Raises
+    ------
+    ReadError
+        If it is not there, cannot be opened, is no regular file, is too large, or is empty.
+    """
     source = Source(path, b"")
     try:
         if path.is_dir():
@@ -123,7 +130,7 @@ def _load(path: Path) -> bytes:
         raise source.error(f"the file cannot be opened ({error.strerror})", "Check its name and permissions") from None
     if not data:
         raise source.error("the file is empty", "Check the export that made it")
-    return data
+    return Source(path, data)
 
 
 def _sniff_zip(source: Source) -> str | None:

@@ -1,4 +1,4 @@
-"""What may stand in a DOCX or XLSX, looked at before anything of it is unpacked.
+"""What may stand in an archive, looked at before anything of it is unpacked.
 
 Nothing is ever written out of an archive, so that the names and links in it can lead nowhere.
 """
@@ -15,51 +15,86 @@ from rupturekit.readers.raw import ReadError, Source
 
 
 def check(source: Source) -> set[str]:
-    """Return the names of the parts.
+    """Return the names of the parts of a DOCX or XLSX.
 
     Raises
     ------
     ReadError
-        If it is no archive, has too many parts, two of one name or more in them than the limits allow (`limits`), or
-        if a part declares a document type, where entities stand that grow without end or fetch other files.
+        If it cannot be `opened`, has more in its parts than the limit allows (`limits`), or if a part declares a
+        document type, where entities stand that grow without end or fetch other files.
     """
+    archive = opened(source)
+    entries = archive.infolist()
+    check_size(source, sum(entry.file_size for entry in entries))
     try:
-        with zipfile.ZipFile(io.BytesIO(source.data)) as archive:
-            entries = archive.infolist()
-            names = {entry.filename for entry in entries}
-            _check_size(source, entries)
-            # which of the two is read depends on the program
-            if len({name.lower() for name in names}) < len(entries):
-                raise source.error("two parts in it have the same name", "Open it in its program and save it anew")
-            for entry in entries:
-                if entry.filename.lower().endswith((".xml", ".rels")) and entry.file_size:
-                    with archive.open(entry) as part:
-                        if _has_doctype(part):
-                            raise source.error(
-                                "a part of it declares a document type (DOCTYPE), which Office never does",
-                                "Do not open it unless you know where it is from; save it anew in its program",
-                            )
-            return names
+        for entry in entries:
+            if entry.filename.lower().endswith((".xml", ".rels")) and entry.file_size:
+                with archive.open(entry) as part:
+                    if _has_doctype(part):
+                        raise source.error(
+                            "a part of it declares a document type (DOCTYPE), which Office never does",
+                            "Do not open it unless you know where it is from; save it anew in its program",
+                        )
+        return {entry.filename for entry in entries}
     except ReadError:
         raise
     except Exception:
+        raise _damaged(source) from None
+
+
+def opened(source: Source) -> zipfile.ZipFile:
+    """Open an archive.
+
+    Raises
+    ------
+    ReadError
+        If it is none, has too many parts (`limits`), or two of one name.
+    """
+    try:
+        archive = zipfile.ZipFile(io.BytesIO(source.data))
+    except Exception:
         # a damaged archive fails in a dozen ways inside zipfile, zlib and expat
-        raise source.error("the file is damaged or cut short", "Copy it again or save it anew") from None
-
-
-def _check_size(source: Source, entries: list[zipfile.ZipInfo]) -> None:
-    # zipfile unpacks no more of a part than is declared
-    size, most = sum(entry.file_size for entry in entries) >> 20, limit("RUPTUREKIT_UNPACKED_MB")
-    if size >= most:
-        raise source.error(
-            f"unpacked it has {size} MB, and {most} are read",
-            "Save it anew, without pictures and empty rows, or raise RUPTUREKIT_UNPACKED_MB in the environment",
-        )
+        raise _damaged(source) from None
+    entries = archive.infolist()
     if len(entries) > limit("RUPTUREKIT_PARTS"):
         raise source.error(
             f"it has {len(entries)} parts, and {limit('RUPTUREKIT_PARTS')} are read",
             "Save it anew, or raise RUPTUREKIT_PARTS in the environment",
         )
+    # which of the two is read depends on the program
+    if len({entry.filename.lower() for entry in entries}) < len(entries):
+        raise source.error("two parts in it have the same name", "Open it in its program and save it anew")
+    return archive
+
+
+def check_size(source: Source, size: int) -> None:
+    """Raise the error if parts have more bytes in them than the limit allows (`limits`)."""
+    # zipfile unpacks no more of a part than is declared
+    if size >> 20 >= (most := limit("RUPTUREKIT_UNPACKED_MB")):
+        raise source.error(
+            f"unpacked it has {size >> 20} MB, and {most} are read",
+            "Save it anew with less in it, or raise RUPTUREKIT_UNPACKED_MB in the environment",
+        )
+
+
+def unpacked(source: Source, archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:
+    """Return what is in a part.
+
+    Raises
+    ------
+    ReadError
+        If it is damaged or locked.
+    """
+    if entry.flag_bits & 1:
+        raise source.error("it is protected by a password", "Save it without one")
+    try:
+        return archive.read(entry)
+    except Exception:
+        raise _damaged(source) from None
+
+
+def _damaged(source: Source) -> ReadError:
+    return source.error("the file is damaged or cut short", "Copy it again or save it anew")
 
 
 class _Told(Exception):

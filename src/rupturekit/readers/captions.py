@@ -51,9 +51,14 @@ def read(source: Source, format: str, columns: Mapping[str, str] | None) -> list
     holds for the cues after it until the next label, as one reads captions; a ``<v>`` tag holds for its
     own words only.
     """
-    pieces = [said for cue in _cues(source) for said in _pieces(cue, format)]
+    cues = list(_cues(source))
+
+    def pieces() -> Iterator[_Said]:
+        # made twice, because they take more room than the file many times over
+        return (said for cue in cues for said in _pieces(cue, format))
+
     speakers = choose(
-        (said.label for said in pieces if said.voice is None and not is_silence(said.text)),
+        (said.label for said in pieces() if said.voice is None and not is_silence(said.text)),
         lone=True,
     )
     out: list[Utterance] = []
@@ -69,7 +74,7 @@ def read(source: Source, format: str, columns: Mapping[str, str] | None) -> list
             start_s, end_s = span(last.start, last.end)
             out.append(Utterance(who, words, start_s, end_s, last.line, last.id))
 
-    for said in pieces:
+    for said in pieces():
         text, now = said.text, said.voice
         labelled = now is None and said.label in speakers
         if labelled:

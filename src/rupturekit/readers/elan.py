@@ -64,9 +64,10 @@ class Annotation:
 
 @dataclass(slots=True)
 class Tier:
-    """A tier and its annotations, in the order of the file."""
+    """A tier and its annotations, in the order of the file; ``number`` counts the file's tiers from 1."""
 
     id: str
+    number: int
     line: int
     type: str
     parent: str | None
@@ -300,23 +301,27 @@ class _Builder:
         if id is None:
             raise self._fail("a time slot has no TIME_SLOT_ID")
         if id in self.document.slots:
-            raise self._fail(f"time slot {_id(id)} comes twice")
+            raise self._fail(f"time slot {shown_id(id)} comes twice")
         # ELAN's own sign for a slot without a time
         if value in (None, "-1"):
             self.document.slots[id] = None
         elif re.fullmatch(r"[0-9]{1,12}", value or ""):
             self.document.slots[id] = int(value or "")
         else:
-            raise self._fail(f"the time of time slot {_id(id)} is not a whole number of milliseconds")
+            raise self._fail(f"the time of time slot {shown_id(id)} is not a whole number of milliseconds")
 
     def _begin_tier(self, attributes: dict[str, str]) -> None:
         id = attributes.get("TIER_ID")
         if id is None:
             raise self._fail("a tier has no TIER_ID")
         if id in self.document.tiers:
-            raise self._fail(f"two tiers are called {id!r}", "Rename one of them")
+            raise self._fail(
+                f"tiers {self.document.tiers[id].number} and {len(self.document.tiers) + 1} have one name",
+                "Rename one of them",
+            )
         self._tier = Tier(
             id,
+            len(self.document.tiers) + 1,
             self._parser.CurrentLineNumber,
             attributes.get("LINGUISTIC_TYPE_REF", ""),
             attributes.get("PARENT_REF") or None,
@@ -331,10 +336,10 @@ class _Builder:
         needed = ("ANNOTATION_REF",) if is_ref else ("TIME_SLOT_REF1", "TIME_SLOT_REF2")
         for key in ("ANNOTATION_ID", *needed):
             if key not in attributes:
-                raise self._fail(f"an annotation on tier {self._tier.id!r} has no {key}")
+                raise self._fail(f"an annotation on tier {self._tier.number} has no {key}")
         id = attributes["ANNOTATION_ID"]
         if id in self._ids:
-            raise self._fail(f"two annotations have the id {_id(id)}, the second on tier {self._tier.id!r}")
+            raise self._fail(f"two annotations have the id {shown_id(id)}, the second on tier {self._tier.number}")
         self._ids.add(id)
         self._annotation = Annotation(
             id,
@@ -346,7 +351,7 @@ class _Builder:
         self._tier.annotations.append(self._annotation)
 
 
-def _id(id: str) -> str:
+def shown_id(id: str) -> str:
     """Return an id for a message; what does not look like one may be anybody's words."""
     return id if re.fullmatch(r"[A-Za-z]{0,3}[0-9]{1,9}", id) else "(no number)"
 
@@ -355,7 +360,7 @@ def _check_tiers(document: Document, source: Source) -> None:
     below: dict[str | None, list[str]] = {}
     for tier in document.tiers.values():
         if tier.parent is not None and tier.parent not in document.tiers:
-            found = f"tier {tier.id!r} depends on tier {tier.parent!r}, which is not there"
+            found = f"tier {tier.number} depends on a tier that is not there"
             raise source.error(found, _MEND, tier.line)
         below.setdefault(tier.parent, []).append(tier.id)
     reached = list(below.get(None, ()))
@@ -364,7 +369,7 @@ def _check_tiers(document: Document, source: Source) -> None:
     lost = document.tiers.keys() - set(reached)
     for tier in document.tiers.values():
         if tier.id in lost:
-            raise source.error(f"tier {tier.id!r} depends on itself in a circle", _MEND, tier.line)
+            raise source.error(f"tier {tier.number} depends on itself in a circle", _MEND, tier.line)
 
 
 # --- times ----------------------------------------------------------------------------------------
@@ -379,8 +384,8 @@ def _check_references(document: Document, source: Source) -> None:
                 *(("annotation", ref, known) for ref in (a.parent, a.previous) if ref is not None),
             ):
                 if id not in there:
-                    found = f"annotation {_id(a.id)} on tier {tier.id!r} refers to {what} {_id(id)}, which is not there"
-                    raise source.error(found, _MEND, a.line)
+                    where = f"annotation {shown_id(a.id)} on tier {tier.number}"
+                    raise source.error(f"{where} refers to {what} {shown_id(id)}, which is not there", _MEND, a.line)
 
 
 def _place(document: Document, source: Source) -> None:
@@ -415,7 +420,8 @@ def _place(document: Document, source: Source) -> None:
                 a.rank = (a.start_s or 0.0, above.rank[1])
             stack += reversed(ordered)
     for a, tier in waiting.values():
-        raise source.error(f"annotation {_id(a.id)} on tier {tier.id!r} refers to itself in a circle", _MEND, a.line)
+        found = f"annotation {shown_id(a.id)} on tier {tier.number} refers to itself in a circle"
+        raise source.error(found, _MEND, a.line)
 
 
 def _share(above: Annotation, n: int, of: int) -> float | None:

@@ -27,8 +27,9 @@ SLACK = 0.001
 """Seconds by which intervals may overlap, or reach beyond the file, because programs round differently."""
 
 _SILENT = frozenset(("", "sil", "<sil>", "[sil]", "sp", "<sp>", "#"))
+# a text in quotes is matched by its stretches: a choice for each character takes a hundred bytes for each
 _TOKEN = re.compile(
-    r'"(?P<text>(?:[^"]|"")*)"|(?P<flag><[a-z]+>)|!(?P<comment>[^\n]*)'
+    r'"(?P<text>[^"]*(?:""[^"]*)*)"|(?P<flag><[a-z]+>)|!(?P<comment>[^\n]*)'
     r"|(?P<number>-?[0-9]+(?:\.[0-9]*)?(?:[eE][-+]?[0-9]+)?)(?!\S)|(?P<open>\")|(?P<word>[^\s\"]+)"
 )
 
