@@ -240,7 +240,7 @@ def test_links_pipes_sockets_and_devices_in_a_folder(
         assert "not a regular file" in why or "cannot be opened" in why
     capsys.readouterr()
     for format in FORMATS:
-        with pytest.raises(ReadError, match="not a regular file"):
+        with pytest.raises(ReadError, match=r"not a (regular file|folder)"):
             rk.exchange.import_codes(folder / "pipe.txt", format, [])
 
 
