@@ -13,7 +13,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -185,7 +185,7 @@ def test_folders_of_pages_and_for_coders_are_whole_where_the_run_is(
     archive: Path, tmp_path: Path, rules: rk.Annotator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     formats = ["html", "eaf", "label-studio"]
-    annotate_folder(archive, tmp_path / "whole", rules, formats=formats)
+    annotate_folder(archive, tmp_path / "whole", rules, formats=[*formats, "html"])
     wanted = outputs(tmp_path / "whole")
     assert {name.split("/")[0] for name in wanted} >= set(formats)
     out, rename, count = tmp_path / "out", Path.replace, 0
@@ -211,6 +211,27 @@ def test_folders_of_pages_and_for_coders_are_whole_where_the_run_is(
     assert allowed > 8, "it was stopped between all that is put in its place"
 
 
+def test_a_run_that_is_killed_while_it_replaces_folders_goes_on(
+    archive: Path, tmp_path: Path, rules: rk.Annotator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, remove = tmp_path / "out", shutil.rmtree
+    annotate_folder(archive, out, rules, formats=["html"])
+    wanted = outputs(out)
+
+    def half(path: Path, ignore_errors: bool = False) -> None:
+        if path.name == "html":
+            for file in path.rglob("*.html"):
+                file.unlink()
+            raise KeyboardInterrupt
+        remove(path, ignore_errors)
+
+    with monkeypatch.context() as m, suppress(KeyboardInterrupt):
+        m.setattr(shutil, "rmtree", half)
+        annotate_folder(archive, out, rules, formats=["html"], overwrite=True)
+    annotate_folder(archive, out, rules, formats=["html"], overwrite=(out / "run.json").exists())
+    assert outputs(out) == wanted
+
+
 def test_the_work_of_coders_is_not_replaced(archive: Path, tmp_path: Path, rules: rk.Annotator) -> None:
     out = tmp_path / "out"
     annotate_folder(archive, out, rules, formats=["eaf"])
@@ -227,6 +248,17 @@ def test_the_work_of_coders_is_not_replaced(archive: Path, tmp_path: Path, rules
         annotate_folder(archive, out, rules, formats=["eaf"])
     assert (out / "eaf" / "s1.eaf").read_text("utf-8") == "coded"
     annotate_folder(archive, out, rules)
+
+
+def test_no_words_of_an_earlier_run_stay_beside_outputs_without_words(
+    archive: Path, tmp_path: Path, rules: rk.Annotator
+) -> None:
+    out, hide = tmp_path / "out", Pseudonyms(b"key")
+    annotate_folder(archive, out, rules, formats=["html"])
+    with pytest.raises(OutputError, match="html is of an earlier run, with its words"):
+        annotate_folder(archive, out, rules, hide=hide, overwrite=True)
+    annotate_folder(archive, out, rules, formats=["html"], hide=hide, overwrite=True)
+    assert not any(b"allotment" in data for data in outputs(out).values())
 
 
 def test_a_format_that_cannot_be_written_costs_nothing_that_was_done(

@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -116,6 +117,21 @@ def test_a_file_that_changes_after_loading_is_not_read(tmp_path):
     model = Classifier.load(tmp_path / "m")
     (tmp_path / "m" / "model.onnx").write_bytes(b"other")
     with pytest.raises(ValueError, match="is not the file"):
+        model(PUSHED)
+
+
+@pytest.mark.parametrize("run_in", ["m", "."])
+def test_weights_in_a_file_of_their_own_are_not_loaded(tmp_path, monkeypatch, run_in):
+    onnx = pytest.importorskip("onnx")
+    shutil.copytree(MODEL, tmp_path / "m", ignore=shutil.ignore_patterns("*.safetensors"))
+    file = tmp_path / "m" / "model.onnx"
+    onnx.save_model(onnx.load(file), file, save_as_external_data=True, location="weights")
+    config = json.loads((tmp_path / "m" / "config.json").read_text("utf-8"))
+    config["sha256"]["model.onnx"] = sha256(file.read_bytes()).hexdigest()
+    (tmp_path / "m" / "config.json").write_text(json.dumps(config), "utf-8")
+    monkeypatch.chdir(tmp_path / run_in)
+    model = Classifier.load(tmp_path / "m")
+    with pytest.raises(Exception, match="External data path"):
         model(PUSHED)
 
 

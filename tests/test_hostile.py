@@ -122,6 +122,9 @@ def test_an_archive_has_each_part_once_not_too_many_and_not_too_large(
     told = refused(tmp_path / f"large.{kind}", large)
     assert "250 are read" in told
     assert "RUPTUREKIT_UNPACKED_MB" in told
+    with zipfile.ZipFile(other := io.BytesIO(make()), "a", zipfile.ZIP_BZIP2) as archive:
+        archive.writestr("media/picture", b"x")
+    assert "unusual" in refused(tmp_path / f"other.{kind}", other.getvalue())
     monkeypatch.setenv("RUPTUREKIT_PARTS", "3")
     assert "3 are read" in refused(tmp_path / f"many.{kind}", make())
 
@@ -340,6 +343,11 @@ def test_archives_that_come_back_are_held_to_the_same(
             locked[at + place] |= 1
             at = locked.find(sign, at + 1)
     assert "password" in not_taken(file, format, bytes(locked))
+    # a part of bzip2 or LZMA takes what it unpacks to, and not what it declares
+    for how in (zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA):
+        with zipfile.ZipFile(other := io.BytesIO(), "w", how) as archive:
+            archive.writestr(part, b"<r/>")
+        assert "unusual" in not_taken(file, format, other.getvalue())
     monkeypatch.setenv("RUPTUREKIT_PARTS", "3")
     assert "3 are read" in not_taken(file, format, with_more(*((f"{n}.txt", b"") for n in range(4))))
 

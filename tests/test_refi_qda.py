@@ -679,6 +679,10 @@ def refusal(path: Path) -> str:
 GUESS = coding(*place("I guess"))
 
 
+NOTED = coding(*place("I guess")).replace("</Coding>", '<NoteRef targetGUID="n1"/></Coding>')
+NOTE = f'<Notes><Note guid="n1" name="{TALK}" plainTextPath="internal://n1.txt"/></Notes>'
+
+
 @pytest.mark.parametrize(
     ("path", "parts"),
     [
@@ -704,6 +708,7 @@ GUESS = coding(*place("I guess"))
         (returned('<Coding guid="k"><CodeRef targetGUID="c5"/></Coding>'), ("'s1'", "C5", "whole document")),
         (returned(GUESS, source='guid="d" plainTextPath="internal://e.txt"'), ("the text of 's1' is not in it",)),
         (returned(GUESS, source='guid="d"'), ("the text of 's1' is not in it",)),
+        (returned(NOTED, rest=NOTE), ("the text of a note is not in it",)),
         (project("<CodeBook/>", {}), ("no REFI-QDA project",)),
         (project("<Project><Users></Project>", {}), ("not valid XML",)),
         (project('<?xml version="1.0" encoding="klingon"?><Project/>', {}), ("not valid XML",)),

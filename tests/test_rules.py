@@ -75,6 +75,7 @@ def test_a_broken_rule_is_named(tmp_path):
         ("[[slots]]", r"mine.toml: slots stand below \[slots\]"),
         ('[slots]\na = "x"', "slot <a> is no list"),
         ("[slots]\na = []", "slot <a> is no list"),
+        ('[slots]\na = [""]', "slot <a>: a phrase without a word"),
         ("a = " + "[" * 100_000, "too deep"),
     ]:
         (tmp_path / "mine.toml").write_text(broken, "utf-8")
@@ -189,6 +190,17 @@ def test_a_pattern_goes_on_after_a_sentence_only_where_it_says_so(tmp_path):
     assert found("Take this. It is bad.") == []
     assert found("So this um is bad.") == ["this um is bad"]
     assert found("But why. Again.") == ["why. Again"]
+
+
+def test_a_value_of_a_slot_may_have_words_that_may_be_missing(tmp_path):
+    (tmp_path / "mine.toml").write_text(
+        '[[rule]]\nid = "C5-001"\nmarker = "complaint_progress"\nwhy = "x"\nweight = 0.5\n'
+        'patterns = ["<how> bad"]\nhits = ["So bad."]\nmisses = ["Good."]\n'
+        '[slots]\nhow = ["<it>? so"]\nit = ["it is"]\n',
+        "utf-8",
+    )
+    turns = tuple(Turn(n, "C", "client", text) for n, text in enumerate(("So bad.", "It is so bad.", "Bad.")))
+    assert [(m.turn, m.start) for m in RuleDetector(tmp_path).scan(Transcript("s", turns))] == [(0, 0), (1, 0)]
 
 
 @pytest.mark.parametrize(

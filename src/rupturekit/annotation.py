@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, get_args
@@ -293,7 +294,7 @@ def _check(session: AnnotatedTranscript) -> None:
 
 
 def _is_number(value: object, least: float, most: float) -> bool:
-    return type(value) in (int, float) and least <= value <= most and value != math.inf  # type: ignore[operator]
+    return type(value) in (int, float) and least <= value <= min(most, sys.float_info.max)  # type: ignore[operator]
 
 
 def _require(holds: bool, what: str) -> None:

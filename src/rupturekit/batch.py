@@ -407,10 +407,13 @@ def annotate_folder(
     out, annotator, reading = Path(out), annotator or Annotator(), reading or Reading()
     if shard and not 1 <= shard[0] <= shard[1]:
         raise ValueError(f"shard {shard[0]}/{shard[1]}: give the part's number, from 1, and how many there are")
+    formats = list(dict.fromkeys(formats))
     check_formats(formats, FOLDERS)
     folders = [name for name in formats if name in FOLDERS]
     formats = [name for name in formats if name not in FOLDERS]
     check_output(out, overwrite, folders)
+    if hide and (beside := [name for name in FOLDERS if name not in folders and (out / name).exists()]):
+        raise OutputError(f"{out / beside[0]} is of an earlier run, with its words; move it, or give another folder")
     inputs = find(map(Path, given), out)
     if all(entry.skip for entry in inputs):
         known = " ".join(sorted(SUFFIXES))
@@ -530,7 +533,7 @@ def _write(
 ) -> None:
     """Put the outputs together from the store, in the order of the inputs, and remove the store."""
     store.commit()
-    for name in ("unfinished", "outputs"):
+    for name in ("unfinished", "outputs", "replaced"):
         shutil.rmtree(out / FOLDER / name, ignore_errors=True)
     parts = out / FOLDER / "unfinished"
     parts.mkdir()
@@ -572,9 +575,13 @@ def _write(
         # one that is the same was put there by this run, before it was killed
         if (out / name).exists() and not _replaceable(out / name) and not _same(out / name, parts / name):
             raise OutputError(f"{_KEEP.format(out / name)}. What was done is kept: start the run again to go on")
+    # whole, as they come: what is left of a folder that is half deleted looks like somebody's work
+    replaced = out / FOLDER / "replaced"
+    replaced.mkdir()
     # run.json goes first and comes last: a folder without it is no whole run
     for name in ("run.json", *OUTPUTS, *folders):
-        _remove(out / name)
+        if os.path.lexists(out / name):
+            (out / name).replace(replaced / name)
     for name in (*writer.names, *folders, "run.json"):
         (parts / name).replace(out / name)
     store.clear()
@@ -606,10 +613,3 @@ def _same(folder: Path, other: Path) -> bool:
     return files(folder) == files(other) and all(
         (folder / path).read_bytes() == (other / path).read_bytes() for path in files(folder)
     )
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)

@@ -394,7 +394,7 @@ def checked(folder: Path, name: str) -> bytes:
         If it is another file, or the configuration has no hash of it.
     """
     data = (folder / name).read_bytes()
-    known = json.loads((folder / "config.json").read_text("utf-8")).get("sha256", {})
+    known = json.loads((folder / "config.json").read_text("utf-8")).get("sha256") or {}
     if name not in known:
         raise ValueError(f"{folder}: no hash of {name} in config.json; give a folder that `rupturekit train` wrote")
     if hashlib.sha256(data).hexdigest() != known[name]:
@@ -477,7 +477,10 @@ class Classifier(Readout):
         options.add_session_config_entry("session.disable_quant_qdq", "1")
         # a process works on one core: many sessions go side by side in several, and give the same scores there
         options.intra_op_num_threads = options.inter_op_num_threads = 1
-        # from the bytes that were checked: weights in files beside it are not looked for either
+        # from the bytes that were checked; weights in other files would be looked for where the program runs: nothing
+        # is found below a file
+        nowhere = str(self.folder / "model.onnx")
+        options.add_session_config_entry("session.model_external_initializers_file_folder_path", nowhere)
         return onnxruntime.InferenceSession(
             checked(self.folder, "model.onnx"), options, providers=["CPUExecutionProvider"]
         )

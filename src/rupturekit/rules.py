@@ -325,7 +325,7 @@ def _written_out(slots: Mapping[str, Sequence[str]]) -> dict[str, tuple[str, ...
             for value in slots.get(name, ()):
                 try:
                     choices = itertools.product(*_expand(value, written)) if "<" in value else [(value,)]
-                    phrases += map(" ".join, itertools.islice(choices, PHRASES + 1))
+                    phrases += (" ".join(filter(None, words)) for words in itertools.islice(choices, PHRASES + 1))
                     _check_phrases(phrases)
                 except ValueError as error:
                     raise ValueError(f"slot <{name}>: {error}") from None
@@ -339,6 +339,8 @@ def _written_out(slots: Mapping[str, Sequence[str]]) -> dict[str, tuple[str, ...
 def _check_phrases(phrases: Collection[str]) -> None:
     if len(phrases) > PHRASES:
         raise ValueError(f"more than {PHRASES} phrases, with all slots written out")
+    if not all(map(str.strip, phrases)):
+        raise ValueError("a phrase without a word, with all slots written out")
     if any(phrase.count(" ") >= WORDS and len(phrase.split()) > WORDS for phrase in phrases):
         raise ValueError(f"a phrase of more than {WORDS} words, with all slots written out")
 

@@ -188,8 +188,11 @@ def import_codes(
     module = _module(format)
     path = Path(path)
     by_id = {transcript.id: transcript for transcript in sessions}
-    with _packages(format, ReadError):
-        returned: Sequence[AnnotatedTranscript] = list(module.read(path, by_id, codebook or load_codebook()))
+    try:
+        with _packages(format, ReadError):
+            returned: Sequence[AnnotatedTranscript] = list(module.read(path, by_id, codebook or load_codebook()))
+    except OSError as error:  # of the folders above it
+        raise ReadError(f"{path}: it cannot be opened ({error.strerror}). Check its name and permissions") from None
     whose = _Whose(coder, coders or {})
     found = [coding for session in returned if (coding := whose(session)).coded]
     named = sorted({c.source.removeprefix("coder:") for coding in found for c in coding.coded})

@@ -407,7 +407,8 @@ class _Project:
     def _text(self, source: ET.Element) -> str:
         if inline := source.findtext("PlainTextContent"):
             return inline
-        what = f"the text of {source.get('name')!r}"
+        # a note may be called after what was said
+        what = "the text of a note" if source.tag == "Note" else f"the text of {source.get('name')!r}"
         data = self._archive.read(source.get("plainTextPath") or "", what)
         try:
             return data.decode("utf-8-sig")

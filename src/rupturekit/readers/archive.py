@@ -48,7 +48,7 @@ def opened(source: Source) -> zipfile.ZipFile:
     Raises
     ------
     ReadError
-        If it is none, has too many parts (`limits`), or two of one name.
+        If it is none, has too many parts (`limits`), two of one name, or one that is compressed otherwise than usual.
     """
     try:
         archive = zipfile.ZipFile(io.BytesIO(source.data))
@@ -64,6 +64,9 @@ def opened(source: Source) -> zipfile.ZipFile:
     # which of the two is read depends on the program
     if len({entry.filename.lower() for entry in entries}) < len(entries):
         raise source.error("two parts in it have the same name", "Open it in its program and save it anew")
+    # of all others (bzip2, LZMA) zipfile unpacks what comes, however little is declared
+    if not {entry.compress_type for entry in entries} <= {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}:
+        raise source.error("a part of it is compressed in an unusual way", "Open it in its program and save it anew")
     return archive
 
 
