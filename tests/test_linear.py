@@ -145,7 +145,7 @@ def test_the_rules_patterns_are_linear() -> None:
     found = {id(p): p for anchors in by_role for p in anchors._patterns.values()}
     assert len(found) > 300
     for pattern in found.values():
-        check(pattern.regex, {"finditer"}, [" a", " ,", "\x1flike", " ."])
+        check(pattern.regex("without subjects"), {"finditer"}, [" a", " ,", "\x1flike", " ."])
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGVTALRM"), reason="needs POSIX timers")

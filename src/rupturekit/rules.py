@@ -226,6 +226,7 @@ _STATES = {
     "see": "seeing", "understand": "understanding", "know": "knowing", "want": "wanting", "believe": "believing",
     "hear": "hearing", "listen": "listening", "agree": "agreeing", "trust": "trusting", "remember": "remembering",
 }  # fmt: skip
+_PROGRESSIVES = frozenset(_STATES.values())
 _SAME |= {verb: (verb, progressive) for verb, progressive in _STATES.items()}
 # how else a word is said, or left out, where what stands around it allows: "you not listening", "I not understand",
 # "it don't help", "Isn't helping". "Didn't" has the norm of "do not", so that "did not" must be the same
@@ -236,7 +237,9 @@ _SUBJECTS = {
     "i": _UNSAID, **dict.fromkeys(("it", "this", "that"), rf"{_UNSAID}|{_OPENS}(?= is\s)"),
     "there": rf"{_OPENS}(?= (?:is|ai)\s)",
 }  # fmt: skip
-_OPENING = re.compile(rf"(?:[.?!,]| no| nah) (?:(?:{_AUXILIARY}) not|not \S+ing|is|ai)\s")
+_OPENING = re.compile(
+    rf"(?:[.?!,]| no| nah) (?:(?:{_AUXILIARY}) not|not \S+ing|ai|is(?! (?:it|that|this|there|he|she|every\S+|any\S+)\s))\s"
+)
 _AFTER_SUBJECT = "(?:(?<= i)|(?<= (?:it|we|he))|(?<= (?:you|she))|(?<= (?:they|this|that)))"
 _NO_QUESTION = "(?<! is it)(?<! is that)(?<! are you)(?<! do you)(?<! did you)(?<! can you)"
 _ELSE = {
@@ -254,6 +257,20 @@ _ELSE = {
 }
 # within a phrase
 _ARTICLES = {"a": "(?<= not) no|", "an": "(?<= not) no|", "the": ""}
+# expressions take the longer to make and to search with, the more may be left out: most talk says it all
+_FORMS: Mapping[str, Mapping[str, str]] = {
+    "plain": dict.fromkeys(("do", "does"), r" (?:do|did|ai)(?= not\s)"),
+    "without auxiliaries": {norm: form for norm, form in _ELSE.items() if norm not in _SUBJECTS},
+    "without subjects": _ELSE,
+}
+_BEFORE_NOT = frozenset((
+    *_AUXILIARY.split("|"), "'s", "s", "'m", "m", "'re", "re", "'ve", "ve", "'d", "d", "'ll", "ll", "had", "were", "shall", "should",
+    "might", "may", "must", "be", "been", "being", "to", "and", "or", "but", "if", "why", "because", "then", "of", "for", "with",
+    "about", "got", "get", "the", "a", "yes", "yeah", "oh", "well", "maybe", "probably", "definitely", "certainly", "rather", "[",
+    "]", '"', *".?!,-", "um", "uh", "er", "erm", "like",
+))  # fmt: skip
+_WHO = frozenset(("i", "you", "he", "she", "it", "we", "they", "this", "that"))
+_SOON = frozenset(("just", "only", "always", "really", "still"))
 _BEFORE_ELSE = re.compile(rf"not|no|too|\S+ing|{_AUXILIARY}")
 # what may stand between two words of a pattern; in a turn's line it has a separator of its own before it, so that a pattern
 # need not spell it at each place
@@ -381,16 +398,18 @@ class _Pattern:
     elements: tuple[tuple[str, ...], ...]
 
     @cached_property
-    def regex(self) -> re.Pattern[str]:
-        """A regular expression over a turn's `_line`; made when first needed, as few are."""
-        return self._regex(_ELSE)
+    def _made(self) -> dict[str, re.Pattern[str]]:
+        return {}
 
-    @cached_property
-    def plain(self) -> re.Pattern[str]:
-        """The same for a line in which no sentence begins without its subject; ten times as fast."""
-        return self._regex({norm: form for norm, form in _ELSE.items() if norm not in _SUBJECTS})
+    def regex(self, form: str) -> re.Pattern[str]:
+        """Return a regular expression over a turn's `_line`, for talk of a form of `_FORMS`; made when first needed."""
+        if form not in self._made:
+            source = self._source(_FORMS[form])
+            same = [made for made in self._made.values() if made.pattern == source]
+            self._made[form] = same[0] if same else re.compile(source)
+        return self._made[form]
 
-    def _regex(self, otherwise: Mapping[str, str]) -> re.Pattern[str]:
+    def _source(self, otherwise: Mapping[str, str]) -> str:
         regex = ""
         for place, element in enumerate(self.elements):
             gap = _GAP.match(element[0])
@@ -399,7 +418,7 @@ class _Pattern:
                 continue
             any_of = _any_of(map(_phrase, filter(None, element)), self._next(place), otherwise)
             regex += (_BETWEEN if regex else "") + (f"(?:{any_of})?" if "" in element else any_of)
-        return re.compile(rf"{regex}(?=\s)")
+        return rf"{regex}(?=\s)"
 
     @property
     def anchors(self) -> list[set[str]]:
@@ -482,6 +501,24 @@ def _word(norm: str, form: str | None) -> str:
 def _line(norms: Iterable[str]) -> str:
     """Return a turn's norms, each with a space before it, or the separator of fillers."""
     return "".join([(_FILLER if norm in _FILLERS else " ") + norm for norm in norms]) + " "
+
+
+def _form(norms: Sequence[str], line: str) -> str:
+    """Tell what a turn may leave out: "Isn't helping", "you not listening", "this no use", "he just talking"."""
+    if _OPENING.search("." + line):
+        return "without subjects"
+    padded = [".", ".", *norms]
+    for first, before, norm in zip(padded, padded[1:], norms):
+        after = first if before in _SOON else before
+        if norm in ("not", "no"):
+            missing = after not in _BEFORE_NOT
+        elif norm == "too" or (norm.endswith("ing") and not norm.endswith("thing")):
+            missing = after in _WHO or (norm in _PROGRESSIVES and "not" in (first, before))
+        else:
+            continue
+        if missing:
+            return "without auxiliaries"
+    return "plain"
 
 
 def _anchor(element: Sequence[str], then: frozenset[str]) -> set[str]:
@@ -743,7 +780,7 @@ class RuleDetector:
         if not patterns:
             return
         line = _line(norms)
-        opening = _OPENING.search("." + line)
+        form = _form(norms, line)
         long = len(_POLITE.sub("", turn.text.lower().replace("’", "'")).split()) > BURIED
         doc: Doc | None = None
         kinds: set[str] | None = None
@@ -757,11 +794,7 @@ class RuleDetector:
                 kinds = kinds_of(before.text) if kinds is None else kinds
                 if not kinds.intersection(rule.after):
                     continue
-            spans = {
-                (m.start(), -m.end())
-                for pattern in tried
-                for m in (pattern.regex if opening else pattern.plain).finditer(line)
-            }
+            spans = {(m.start(), -m.end()) for pattern in tried for m in pattern.regex(form).finditer(line)}
             if not spans:
                 continue
             if doc is None:
