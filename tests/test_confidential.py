@@ -26,6 +26,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -359,7 +360,8 @@ def test_a_run_that_is_interrupted_with_its_workers_leaves_no_words(told: Told, 
         put(told.tmp_path / "in", f"s{n}.txt", str(FILES["s.txt"]) * (1 + n % 7))
     out = told.tmp_path / "out"
     line = [sys.executable, "-m", "rupturekit", "annotate", told.tmp_path / "in", "--no-model", "--out", out]
-    run = subprocess.Popen([*line, "--workers", "2"], stderr=-1, stdout=-1, start_new_session=True)
+    heed = partial(signal.signal, number, signal.SIG_DFL)  # the tests may have been started without
+    run = subprocess.Popen([*line, "--workers", "2"], stderr=-1, stdout=-1, start_new_session=True, preexec_fn=heed)
     while not (out / ".rupturekit" / "run.db").exists():
         assert run.poll() is None
         time.sleep(0.01)

@@ -16,6 +16,7 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -208,7 +209,9 @@ def test_a_signal_ends_a_run_that_then_goes_on(sessions: Path, tmp_path: Path, n
         (sessions / f"more{n}.txt").write_text(TALK.replace("know", f"know {n}"), "utf-8")
     out = tmp_path / "out"
     line = [sys.executable, "-m", "rupturekit", "annotate", sessions, "--no-model", "--workers", "0", "--out", out]
-    run = subprocess.Popen(line, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+    # under nohup, or in a shell's background, a signal is ignored by the tests and all that they start
+    heed = partial(signal.signal, number, signal.SIG_DFL)
+    run = subprocess.Popen(line, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, preexec_fn=heed)
     while not (out / ".rupturekit" / "run.db").exists():
         assert run.poll() is None
         time.sleep(0.01)
