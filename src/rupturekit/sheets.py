@@ -50,6 +50,7 @@ from .readers import archive
 from .readers.encoding import decode
 from .readers.raw import ReadError, Source
 from .readers.raw import seconds as clock_time
+from .readers.table import numbered
 from .score import ROLE_OF, SEGMENT_S, SEGMENT_TURNS, is_timed, segments
 from .transcript import Transcript
 
@@ -949,7 +950,7 @@ def _read_xlsx(source: Source, fits: Callable[[set[str]], bool]) -> list[tuple[s
         for sheet in book.worksheets:
             # some writers state wrong dimensions, which would hide cells
             sheet.reset_dimensions()
-            rows = ([_text(value) for value in row] for row in sheet.iter_rows(values_only=True))
+            rows = ([_text(value) for value in row] for _, row in numbered(sheet.iter_rows(values_only=True)))
             top = list(islice(rows, _HEADER_WITHIN))
             if any(fits(set(map(_normal, cells))) for cells in top):
                 tables.append((f"{source.path}, sheet {sheet.title!r}", [*top, *rows]))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, time, timedelta
 from typing import Any
@@ -182,11 +182,22 @@ def _sheet_rows(sheet: Any) -> list[Row]:
     # Some writers state wrong dimensions, which would hide cells.
     sheet.reset_dimensions()
     rows: list[Row] = []
-    for number, cells in enumerate(sheet.iter_rows(), start=1):
+    for number, cells in numbered(sheet.iter_rows()):
         values = [_value(cell) for cell in cells]
         if any(value not in (None, "") for value in values):
             rows.append((number, values))
     return rows
+
+
+def numbered(rows: Iterable[Any]) -> Iterator[tuple[int, Any]]:
+    """Number the rows of a worksheet from 1; ValueError where it says that it has more than a worksheet can have.
+
+    openpyxl fills up to the number that a row claims, and would do so for ever.
+    """
+    for number, row in enumerate(rows, start=1):
+        if number > 1_048_576:
+            raise ValueError("a row's number is beyond the last row of a worksheet")
+        yield number, row
 
 
 def _value(cell: Any) -> Any:
