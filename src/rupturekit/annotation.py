@@ -170,8 +170,8 @@ def made_by(annotations: Iterable[Provenance | None]) -> str:
        "version": "0.1.0",
        ...
     """
-    each = sorted({json.dumps(asdict(p), ensure_ascii=False) for p in annotations if p is not None})
-    told = {"rupturekit": __version__, "annotations": [json.loads(one) for one in each]}
+    each = {repr(provenance): asdict(provenance) for provenance in annotations if provenance is not None}
+    told = {"rupturekit": __version__, "annotations": [each[one] for one in sorted(each)]}
     return json.dumps(told, ensure_ascii=False, indent=1) + "\n"
 
 

@@ -240,18 +240,21 @@ _SUBJECTS = {
 _OPENING = re.compile(
     rf"(?:[.?!,]| no| nah) (?:(?:{_AUXILIARY}) not|not \S+ing|ai|is(?! (?:it|that|this|there|he|she|every\S+|any\S+)\s))\s"
 )
-_AFTER_SUBJECT = "(?:(?<= i)|(?<= (?:it|we|he))|(?<= (?:you|she))|(?<= (?:they|this|that)))"
+_WHO = ("i", "it", "we", "he", "you", "she", "they", "this", "that")  # by length: what looks behind has one of its own
+_AFTER_SUBJECT = "(?:" + "|".join(f"(?<= (?:{'|'.join(same)}))" for _, same in itertools.groupby(_WHO, len)) + ")"
+_SOON = ("just", "only", "always", "really", "still")
+_DID_NOT = r" (?:do|did|ai)(?= not\s)"
 _NO_QUESTION = "(?<! is it)(?<! is that)(?<! are you)(?<! do you)(?<! did you)(?<! can you)"
 _ELSE = {
     **_SUBJECTS,
     **dict.fromkeys(
         ("am", "is", "are"),
         rf"{_NO_QUESTION}(?= (?:not|no)\s)"
-        rf"|{_NO_QUESTION}{_AFTER_SUBJECT}(?=(?: (?:just|only|always|really|still))? (?!\S*thing )\S+ing\s| too\s)",
+        rf"|{_NO_QUESTION}{_AFTER_SUBJECT}(?=(?: (?:{'|'.join(_SOON)}))? (?!\S*thing )\S+ing\s| too\s)",
     ),
     **dict.fromkeys(
         ("do", "does"),
-        rf"{_NO_QUESTION}{_AFTER_SUBJECT}(?= not\s(?!be\s))| (?:do|did|ai)(?= not\s)"
+        rf"{_NO_QUESTION}{_AFTER_SUBJECT}(?= not\s(?!be\s))|{_DID_NOT}"
         rf"| (?:am|are|is|m|'m|re|'re)(?= not(?: \S+)? (?:{'|'.join(_STATES.values())})\s)",
     ),
 }
@@ -259,7 +262,7 @@ _ELSE = {
 _ARTICLES = {"a": "(?<= not) no|", "an": "(?<= not) no|", "the": ""}
 # expressions take the longer to make and to search with, the more may be left out: most talk says it all
 _FORMS: Mapping[str, Mapping[str, str]] = {
-    "plain": dict.fromkeys(("do", "does"), r" (?:do|did|ai)(?= not\s)"),
+    "plain": dict.fromkeys(("do", "does"), _DID_NOT),
     "without auxiliaries": {norm: form for norm, form in _ELSE.items() if norm not in _SUBJECTS},
     "without subjects": _ELSE,
 }
@@ -269,8 +272,6 @@ _BEFORE_NOT = frozenset((
     "about", "got", "get", "the", "a", "yes", "yeah", "oh", "well", "maybe", "probably", "definitely", "certainly", "rather", "[",
     "]", '"', *".?!,-", "um", "uh", "er", "erm", "like",
 ))  # fmt: skip
-_WHO = frozenset(("i", "you", "he", "she", "it", "we", "they", "this", "that"))
-_SOON = frozenset(("just", "only", "always", "really", "still"))
 _BEFORE_ELSE = re.compile(rf"not|no|too|\S+ing|{_AUXILIARY}")
 # what may stand between two words of a pattern; in a turn's line it has a separator of its own before it, so that a pattern
 # need not spell it at each place
@@ -509,11 +510,11 @@ def _form(norms: Sequence[str], line: str) -> str:
         return "without subjects"
     padded = [".", ".", *norms]
     for first, before, norm in zip(padded, padded[1:], norms):
-        after = first if before in _SOON else before
+        said = first if before in _SOON else before
         if norm in ("not", "no"):
-            missing = after not in _BEFORE_NOT
+            missing = said not in _BEFORE_NOT
         elif norm == "too" or (norm.endswith("ing") and not norm.endswith("thing")):
-            missing = after in _WHO or (norm in _PROGRESSIVES and "not" in (first, before))
+            missing = said in _WHO or (norm in _PROGRESSIVES and "not" in (first, before))
         else:
             continue
         if missing:
