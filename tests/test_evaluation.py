@@ -286,6 +286,24 @@ def test_every_fold_is_cut_by_the_others():
     assert 0.1 < best_threshold(gold, probability) <= 0.9
 
 
+@pytest.mark.parametrize("probability", [np.zeros(100), np.full(100, 0.4), np.r_[np.full(5, 0.6), np.full(95, 0.4)]])
+def test_where_no_slope_exists_there_is_none(probability):
+    gold = np.arange(100) < 5
+    assert np.isnan(calibration_slope(Judged(gold, probability, gold, gold)))
+
+
+def test_a_cut_is_one_of_the_best_and_never_between_equals():
+    gold = np.array([True, False, False, False, True, *[False] * 20, True])
+    p = np.array([0.9, 0.8, 0.75, 0.6, 0.5, *np.linspace(0.2, 0.1, 21)])
+    assert best_threshold(gold, p) in (0.9, 0.5)
+    rng = np.random.default_rng(0)
+    for _ in range(50):
+        gold, p = rng.random(30) < 0.3, rng.integers(0, 6, 30) / 10
+        if gold.any():
+            at = {cut: f1(Judged(gold, p, p >= cut, gold)) for cut in np.unique(p)}
+            assert at[best_threshold(gold, p)] >= max(at.values()) - 0.005
+
+
 def test_a_calibrated_forecast_has_slope_one():
     rng = np.random.default_rng(1)
     p = rng.uniform(0.02, 0.98, 20_000)

@@ -8,7 +8,9 @@ from importlib.util import find_spec
 import pytest
 
 from rupturekit import talk
-from rupturekit.talk import MEASURES, talk_features
+from rupturekit.annotation import AnnotatedTranscript
+from rupturekit.tables import Pseudonyms
+from rupturekit.talk import MEASURES, NEED_NO_WORDS, talk_features
 from rupturekit.transcript import Transcript, Turn
 
 
@@ -39,6 +41,22 @@ def test_latencies_are_those_of_changes_and_overlaps_those_below_nought() -> Non
     assert talk_features(session(("T", "Hello."), ("C", "Hi.")))["overlaps_per100"] is None
 
 
+def test_a_silence_belongs_to_the_latency_of_the_words_after_it_also_where_words_are_withheld() -> None:
+    turns: list[Turn] = []
+    for i in range(0, 200, 20):
+        turns += [
+            Turn(len(turns), "T", "therapist", "What was that like?", i, i + 2.0),
+            Turn(len(turns) + 1, "C", "client", "[silence]", i + 2.0, i + 10.0),
+            Turn(len(turns) + 2, "C", "client", "Quite hard, that.", i + 10.0, i + 13.0),
+        ]
+    talked = Transcript("s", tuple(turns))
+    found = talk_features(talked)
+    assert (found["latency_s_client"], found["latency_s_therapist"]) == (8.0, 7.0)
+    assert found["turn_words_client"] == 3
+    bare = Pseudonyms(b"k")(AnnotatedTranscript(talked)).transcript
+    assert {column: talk_features(bare)[column] for column in NEED_NO_WORDS} == {c: found[c] for c in NEED_NO_WORDS}
+
+
 def test_questions_are_open_or_closed() -> None:
     talked = session(
         ("T", "How was that for you?"), ("C", "Hard?"), ("T", "Did you sleep?"), ("T", "I see."), ("T", "What came up?")
@@ -53,7 +71,7 @@ def test_style_matching_is_the_published_formula() -> None:
     client = " ".join(["the", *["word"] * 9] * 6)
     therapist = " ".join(["a", *["word"] * 19] * 3)
     found = talk_features(session(("C", client), ("T", therapist)))["style_matching"]
-    articles = 1 - abs(0.1 - 0.05) / (0.1 + 0.05 + 0.0001)
+    articles = 1 - abs(10 - 5) / (10 + 5 + 0.0001)
     assert found == pytest.approx((8 * 1 + articles) / 9)
     same = talk_features(session(("C", client), ("T", client)))["style_matching"]
     assert same == pytest.approx(1)

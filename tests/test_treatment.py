@@ -6,6 +6,7 @@ import argparse
 import csv
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -188,13 +189,26 @@ def test_a_measure_that_is_not_known_in_a_session_is_not_in_the_mean() -> None:
 
 def test_what_people_did_not_read_is_in_no_rate_and_answered_episodes_are_counted() -> None:
     read = (Coded("coder:A", "withdrawal", 0, 3), Coded("coder:A", "confrontation", 0, 1))
-    session = AnnotatedTranscript(held("s1", *["I guess."] * 4, client_id="K1").transcript, withdrawn(1, 7), coded=read)
+    markers = tuple(replace(m, source="coder:A") for m in withdrawn(1, 7))
+    session = AnnotatedTranscript(held("s1", *["I guess."] * 4, client_id="K1").transcript, markers, coded=read)
     assert counts(session, "withdrawal") == (1, 2)
     assert counts(session, "rupture") == (1, 1)
     assert counts(session, "resolution") == (0, 0)
     given = AnnotatedTranscript(session.transcript, session.markers, episodes=(Episode(1, 1, (2,)), Episode(7, 7)))
     (row,) = course_rows([given])
     assert (row["n_episodes"], row["n_episodes_answered"]) == (2, 1)
+
+
+def test_what_one_of_three_coders_gave_or_gave_for_a_segment_does_not_count() -> None:
+    talk = held("s1", *["I guess."] * 4, client_id="K1").transcript
+    read = [Coded(f"coder:{who}", family, 0, 7) for who in "ABC" for family in ("confrontation", "withdrawal")]
+    (marker,) = (replace(m, source="coder:A") for m in withdrawn(1))
+    assert counts(AnnotatedTranscript(talk, (marker,), coded=tuple(read)), "withdrawal") == (0, 4)
+    somewhere = AnnotatedTranscript(talk, (replace(marker, note="segment"),), coded=tuple(read[:2]))
+    assert counts(somewhere, "withdrawal") == (0, 0)
+    for part, episodes in ((read, 0), (read[:4], 1)):
+        (row,) = course_rows([AnnotatedTranscript(talk, (marker,), coded=tuple(part))])
+        assert row["n_episodes"] == episodes
 
 
 def test_where_words_are_withheld_no_measure_is_made_of_them() -> None:
@@ -290,6 +304,13 @@ def test_a_drift_has_its_slope_its_interval_and_its_corrected_p() -> None:
     rows = [{**row, "alliance": a} for row, a in zip(measured("turn_words_client", words), [5, 6, 4, 6, 5, 4, 6, 5])]
     (among_two,) = drifts(rows)
     assert among_two.p == pytest.approx(2 * kendalltau(range(8), words).pvalue)
+
+
+def test_a_drift_of_nothing_is_none_however_regular() -> None:
+    ties = [5.0] * 11 + [6.0] * 5
+    assert drifts(measured("alliance", ties), ["alliance"]) == []
+    (rising,) = drifts(measured("alliance", sorted([*range(1, 9), 9])), ["alliance"])
+    assert rising.limit > 0
 
 
 def test_neither_one_session_far_out_nor_a_few_sessions_make_a_drift() -> None:

@@ -436,8 +436,8 @@ def agreement(
     codebook : Codebook, optional
         Whose codes were used; the shipped one by default.
     draws, seed : int
-        Resamples of clients for each interval. A client is what `coding.group_of` tells. a session
-        that names neither client nor group counts as one.
+        Resamples of clients for each interval. A client is the session's ``client_id``, else its ``group``; a session
+        that names neither counts as one.
 
     Raises
     ------

@@ -112,6 +112,29 @@ def votes(coded: AnnotatedTranscript) -> dict[int, Votes]:
     }
 
 
+def agreed(session: AnnotatedTranscript) -> AnnotatedTranscript:
+    """Return people's codes of a session with those markers alone whose family is gold; an annotation as it is.
+
+    Examples
+    --------
+    >>> t = Transcript("s", (Turn(0, "C", "client", "I guess."),))
+    >>> given = Marker(0, 0, 7, "withdrawal", "minimal_response", source="coder:A")
+    >>> by = [tuple(Coded(f"coder:{who}", "withdrawal", 0, 0) for who in coders) for coders in ("AB", "ABC")]
+    >>> [len(agreed(AnnotatedTranscript(t, (given,), coded=read)).markers) for read in by]
+    [1, 0]
+    """
+    if not is_by_people(session):
+        return session
+    told = votes(session)
+    markers = [m for m in session.markers if m.turn in told and told[m.turn].is_gold(m.family)]
+    return replace(session, markers=tuple(m for m in markers if m in told[m.turn].given.get(m.source, ())))
+
+
+def is_by_people(session: AnnotatedTranscript) -> bool:
+    """Tell whether coders, and they alone, say what they read of a session."""
+    return bool(session.coded) and all(part.source.startswith("coder:") for part in session.coded)
+
+
 def _segment_of(transcript: Transcript, turn: int) -> list[int]:
     return next(turns for turns in segments(transcript).values() if turn in turns)
 

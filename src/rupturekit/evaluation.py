@@ -96,13 +96,21 @@ def brier_skill(j: Judged) -> float:
 
 
 def calibration_slope(j: Judged) -> float:
-    """Slope of gold on the log-odds (Cox 1958); below 1 the probabilities are too extreme."""
+    """Slope b of the logistic regression logit P(gold) = a + b · logit p (Cox 1958, Biometrika 45, 562–565).
+
+    Below 1 the probabilities are too extreme. They are clipped to 0.0001 and 0.9999. NaN where it does not exist: all
+    turns or none are gold, all have one probability, or a cut-off tells them apart without a fault. It does not see
+    probabilities that are all too high.
+    """
     from sklearn.linear_model import LogisticRegression
 
-    if not 0 < j.gold.mean() < 1:
-        return float("nan")
     p = np.clip(j.probability, 1e-4, 1 - 1e-4)
-    model = LogisticRegression(C=1e6, max_iter=1000).fit(np.log(p / (1 - p))[:, None], j.gold)
+    logit, gold = np.log(p / (1 - p)), j.gold.astype(bool)
+    if gold.all() or not gold.any():
+        return float("nan")
+    if logit[gold].min() >= logit[~gold].max() or logit[gold].max() <= logit[~gold].min():
+        return float("nan")
+    model = LogisticRegression(C=1e6, max_iter=1000, tol=1e-8).fit(logit[:, None], gold)
     return float(model.coef_[0, 0])
 
 
@@ -156,16 +164,25 @@ def resampled(group: np.ndarray, figure: Callable[[np.ndarray], float], draws: i
 def best_threshold(gold: np.ndarray, probability: np.ndarray) -> float:
     """Return the probability at or above which marking gives the highest F1; 1 where nothing is gold.
 
-    Where several cut-offs are about as good, their median: it moves less from one set of sessions to the next.
+    Where several cut-offs are about as good, the middle one: it moves less from one set of sessions to the next.
+
+    Examples
+    --------
+    >>> best_threshold(np.array([True, True, False, False]), np.array([0.9, 0.5, 0.5, 0.5]))
+    0.5
+    >>> best_threshold(np.array([True, True, False, False, False]), np.array([0.9, 0.5, 0.5, 0.5, 0.5]))
+    0.9
     """
     if not gold.any():
         return 1.0
     order = np.argsort(-probability, kind="stable")
-    hits = np.cumsum(gold[order])
-    scores = 2 * hits / (np.arange(1, len(order) + 1) + gold.sum())
-    # near-equal peaks are noise: the mean of the cut-offs within a hair of the best moves less from fold to fold
+    cuts = probability[order]
+    # equal probabilities are marked together
+    last = np.flatnonzero(np.append(cuts[1:] < cuts[:-1], True))
+    scores = 2 * np.cumsum(gold[order])[last] / (last + 1 + gold.sum())
+    # near-equal peaks are noise: the middle of those within a hair of the best moves less from fold to fold
     good = np.flatnonzero(scores >= scores.max() - 0.005)
-    return float(np.median(probability[order][good]))
+    return float(cuts[last[good[len(good) // 2]]])
 
 
 def baselines(
@@ -448,20 +465,18 @@ def session_figures(sessions: Sequence[Session], draws: int) -> list[dict[str, A
     rates = 100 * counts[:, :2] / counts[:, 2:]
     group = np.array([j.group[own][0] for own in each])
     # no rater gave a rupture on any turn: a single vote is enough to count a session as not clean
-    clean = np.array([not any(v.gave(r, "rupture") for v in s.votes.values() for r in v.given) for s in sessions])
-    quiet = clean[turns.session]
-
-    def alarms(rows: np.ndarray) -> float:
-        kept = rows[quiet[rows]]
-        return 100 * float(j.marked[kept].mean()) if len(kept) else float("nan")
+    given = [[m.family for m in s.coded.markers if m.source.startswith("coder:")] for s in sessions]
+    clean = np.array([not set(CLIENT_FAMILIES) & set(families) for families in given])
+    quiet = j[clean[turns.session]]
+    alarms = _mean(100 * quiet.marked, quiet.group, draws) if len(quiet.marked) else (float("nan"),) * 3
 
     return [
         {"figure": "rupture turns of a session, ICC(A,1)", "n": len(counts),
          "value": resampled(group, lambda rows: coefficient(ICC("A,1"), counts[rows, :2]), draws)},
         {"figure": "rupture turns per 100 client turns, ICC(A,1)", "n": len(counts),
          "value": resampled(group, lambda rows: coefficient(ICC("A,1"), rates[rows]), draws)},
-        {"figure": "marked per 100 client turns in sessions where no rater coded a rupture", "n": int(quiet.sum()),
-         "value": resampled(j.group, alarms, draws)},
+        {"figure": "marked per 100 client turns in sessions where no rater coded a rupture", "n": len(quiet.marked),
+         "value": alarms},
     ]  # fmt: skip
 
 

@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
+from itertools import pairwise
 from statistics import median
 
 from .rules import kinds_of
-from .segment import words
-from .transcript import Role, Transcript
+from .segment import SILENCE, words
+from .transcript import Role, Transcript, Turn
 
 ENOUGH_WORDS = 50
 """Words of a role from which shares of its words are told."""
@@ -46,30 +47,32 @@ FIRST_PERSON = frozenset("i me my mine myself".split())
 
 
 def talk_share(transcript: Transcript) -> float | None:
-    """Return the client's part of the words that client and therapist say, from 0 to 1.
+    """Return the client's part of the words that client and therapist say, from 0 to 1: c / (c + t).
 
-    Words, not seconds: many transcripts have no times. It cannot tell who leads: a client who complains at length and
-    one who works at length have the same share.
+    Words, not seconds: many transcripts have no times. This project's own, after the share of speaking time of
+    conversation analysis. It cannot tell who leads: a client who complains at length and one who works at length have
+    the same share.
     """
-    client, therapist = (sum(_counts(transcript, role).values()) for role in ("client", "therapist"))
+    client, therapist = (sum(len(words(turn.text)) for turn in transcript.of(role)) for role in ("client", "therapist"))
     return client / (client + therapist) if client and therapist else None
 
 
 def turn_words(transcript: Transcript, role: Role) -> float | None:
-    """Return the median number of words in a role's turns.
+    """Return the median number of words in a role's turns, a silence that stands as a turn left out.
 
-    Marks such as ``[laughs]`` are no words. It depends on how the transcript cuts turns (back-channels kept or left
-    out), so it compares sessions transcribed in one way only.
+    This project's own. Marks such as ``[laughs]`` are no words. It depends on how the transcript cuts turns
+    (back-channels kept or left out), so it compares sessions transcribed in one way only.
     """
-    lengths = [len(words(turn.text)) for turn in transcript.of(role)]
+    lengths = [len(words(turn.text)) for turn in _spoken(transcript) if turn.role == role]
     return float(median(lengths)) if lengths else None
 
 
 def latency_s(transcript: Transcript, role: Role) -> float | None:
     """Return the median time from the end of the other's turn to the start of this role's answer, in seconds.
 
-    Negative where most answers begin before the other has ended (the floor transfer offset of Heldner & Edlund 2010,
-    Journal of Phonetics 38, 555–568). Times of captions are rounded, and may be those of the screen, not of the voice.
+    A silence that stands as a turn belongs to the latency of the words after it. Negative where most answers begin
+    before the other has ended (the floor transfer offset of Heldner & Edlund 2010, Journal of Phonetics 38, 555–568).
+    Times of captions are rounded, and may be those of the screen, not of the voice.
     """
     gaps = [gap for who, gap in _gaps(transcript) if who == role]
     return float(median(gaps)) if len(gaps) >= ENOUGH_CHANGES else None
@@ -78,7 +81,8 @@ def latency_s(transcript: Transcript, role: Role) -> float | None:
 def overlaps(transcript: Transcript) -> float | None:
     """Return the changes of speaker, per 100, at which one begins before the other has ended.
 
-    An overlap may be an interruption or an eager "yes": it cannot tell which.
+    Of all changes whose times are known (overlaps as negative offsets: Heldner & Edlund 2010). An overlap may be an
+    interruption or an eager "yes": it cannot tell which.
     """
     gaps = [gap for _, gap in _gaps(transcript)]
     return 100 * sum(gap < 0 for gap in gaps) / len(gaps) if len(gaps) >= ENOUGH_CHANGES else None
@@ -98,17 +102,18 @@ def questions(transcript: Transcript, *, open: bool) -> float | None:
 def style_matching(transcript: Transcript) -> float | None:
     """Return how alike client and therapist use function words, from 0 to 1.
 
-    The mean over nine classes of 1 − |c − t| / (c + t + 0.0001), c and t being the class's share of each one's words
-    (Gonzales, Hancock & Pennebaker 2010, Communication Research 37, 3–19; Ireland & Pennebaker 2010, Journal of
+    The mean over nine classes of 1 − |c − t| / (c + t + 0.0001), c and t being the class's part of each one's words in
+    percent (Gonzales, Hancock & Pennebaker 2010, Communication Research 37, 3–19; Ireland & Pennebaker 2010, Journal of
     Personality and Social Psychology 99, 549–571). The word lists are this project's, not LIWC's, so values are not
-    those of LIWC. Short talk matches less by chance alone; it cannot tell who adapts to whom.
+    those of LIWC; contractions are taken apart, and the "'s" of "mum's" counts as that of "it's". Short talk matches
+    less by chance alone; it cannot tell who adapts to whom.
     """
     client, therapist = (_counts(transcript, role) for role in ("client", "therapist"))
     if min(sum(client.values()), sum(therapist.values())) < ENOUGH_WORDS:
         return None
     alike = []
     for listed in FUNCTION_WORDS.values():
-        c, t = _share(client, listed), _share(therapist, listed)
+        c, t = 100 * _share(client, listed), 100 * _share(therapist, listed)
         alike.append(1 - abs(c - t) / (c + t + 0.0001))
     return sum(alike) / len(alike)
 
@@ -214,10 +219,18 @@ def _share(counts: Counter[str], listed: frozenset[str]) -> float:
 
 def _gaps(transcript: Transcript) -> Iterator[tuple[Role, float]]:
     """Yield, where client and therapist change and times are known, who begins and how long after the other's end."""
-    for earlier, later in zip(transcript.turns, transcript.turns[1:]):
+    for earlier, later in pairwise(_spoken(transcript)):
         changes = {earlier.role, later.role} == {"client", "therapist"}
         if changes and earlier.end_s is not None and later.start_s is not None:
             yield later.role, later.start_s - earlier.end_s
+
+
+def _spoken(transcript: Transcript) -> list[Turn]:
+    """Return the turns but those that are a silence: of withheld words their flag and their start tell."""
+    flags = transcript.meta.get("turn_flags", ()) if transcript.meta.get("text_withheld") else ()
+    silent = {i for i, own in enumerate(flags) if i and "silence" in own}
+    silent = {i for i in silent if transcript[i].start_s == transcript[i - 1].end_s}
+    return [turn for turn in transcript if turn.text != SILENCE and turn.index not in silent]
 
 
 @lru_cache(maxsize=1)

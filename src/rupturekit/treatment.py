@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from .annotation import CLIENT_FAMILIES, MADE_BY, SCORES, AnnotatedTranscript, made_by
+from .coding import agreed, is_by_people, votes
 from .episodes import episodes_of
 from .folders import write_whole
 from .inputs import csv_rows
@@ -380,7 +381,7 @@ def _numbers(own: Sequence[AnnotatedTranscript]) -> Sequence[int | float | None]
 
 def _row(client: str, session: AnnotatedTranscript, number: int | float | None, ratings: Mapping[str, float]) -> Row:
     transcript, meta = session.transcript, session.transcript.meta
-    found = episodes_of(session)
+    found = episodes_of(agreed(session))
     roles: tuple[Role, ...] = ("client", "therapist")
     row: Row = {"client_id": client, "session_id": transcript.id, "number": number}
     row["date"] = None if meta.get("date") is None else str(meta["date"])
@@ -400,7 +401,8 @@ def _row(client: str, session: AnnotatedTranscript, number: int | float | None, 
 def counts(session: AnnotatedTranscript, family: str) -> tuple[int, int]:
     """Return how many turns have a family (or ``rupture``), and of how many turns that were read for it.
 
-    A coding by people tells what they read (``coded``); an annotation that does not tell is of all turns of the role.
+    A coding by people tells what they read (``coded``), and a turn has what at least half of them gave
+    (`coding.votes`); an annotation that does not tell is of all turns of the role.
 
     Examples
     --------
@@ -409,9 +411,13 @@ def counts(session: AnnotatedTranscript, family: str) -> tuple[int, int]:
     >>> found = Marker(1, 0, 7, "withdrawal", "minimal_response")
     >>> counts(AnnotatedTranscript(talk, (found,)), "rupture")
     (1, 4)
-    >>> counts(AnnotatedTranscript(talk, (found,), coded=(Coded("coder:A", "withdrawal", 0, 1),)), "withdrawal")
+    >>> given = Marker(1, 0, 7, "withdrawal", "minimal_response", source="coder:A")
+    >>> counts(AnnotatedTranscript(talk, (given,), coded=(Coded("coder:A", "withdrawal", 0, 1),)), "withdrawal")
     (1, 2)
     """
+    if is_by_people(session):
+        read = [told for told in votes(session).values() if told.raters_of(family)]
+        return sum(told.is_gold(family) for told in read), len(read)
     turns = {turn.index for turn in session.transcript.of(ROLE_OF[family])}  # type: ignore[arg-type]
     for name in CLIENT_FAMILIES if family == "rupture" else (family,):
         parts = [range(part.first, part.last + 1) for part in session.coded if part.family == name]
@@ -617,7 +623,8 @@ def drifts(rows: Sequence[Row], measures: Sequence[str] = DRIFTING) -> list[Sign
     Theil–Sen's slope, the median of the slopes between any two sessions (Sen 1968, Journal of the American Statistical
     Association 63, 1379–1389), in units of the measure from one session to the next; its 95 % interval; and Kendall's
     test of no trend, two-sided, corrected for the number of measures by Holm's method (1979, Scandinavian Journal of
-    Statistics 6, 65–70). A drift is told where the corrected p is at most ``ALPHA / 2``. One session, however far out,
+    Statistics 6, 65–70). A drift is told where the corrected p is at most ``ALPHA / 2`` and the interval leaves out 0,
+    which it may not where many sessions have the same value. One session, however far out,
     cannot make a drift. A measure needs so many sessions that the most regular order of them could be told from chance:
     6 for up to eight measures.
 
@@ -656,6 +663,8 @@ def drifts(rows: Sequence[Row], measures: Sequence[str] = DRIFTING) -> list[Sign
             if corrected > ALPHA / 2:
                 break
             slope, _, low, high = map(float, theilslopes(y, x))
+            if low <= 0 <= high:
+                continue
             nearer = min(low, high, key=abs)
             found.append(Signal(client, None, None, None, "drift", name, slope, nearer, corrected))
     return found
