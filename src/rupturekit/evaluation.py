@@ -41,7 +41,9 @@ class Judged:
 
 
 def average_precision(j: Judged) -> float:
-    """Area under the precision-recall steps; NaN where no turn is gold.
+    """Area under the precision-recall steps, Σ (R_i − R_i−1) P_i; NaN where no turn is gold.
+
+    As scikit-learn has it, without interpolation. That of a coin is the share of gold turns: compare within one set.
 
     Examples
     --------
@@ -73,6 +75,9 @@ def recall(j: Judged) -> float:
 def calibration_error(j: Judged, bins: int = 10) -> float:
     """Expected calibration error over equal-width bins (Naeini, Cooper & Hauskrecht 2015).
 
+    The mean over the turns of |share of gold − mean probability| of the turn's bin. With few turns it is above 0 for a
+    perfect forecast too, and it depends on the bins.
+
     Examples
     --------
     >>> half = np.full(4, 0.5)
@@ -90,7 +95,10 @@ def calibration_error(j: Judged, bins: int = 10) -> float:
 
 
 def brier_skill(j: Judged) -> float:
-    """One minus the Brier score over that of always saying the base rate; 0 is no skill, 1 is perfect."""
+    """One minus the Brier score (1950) over that of always saying the base rate; 0 is no skill, 1 is perfect.
+
+    The base rate is that of the turns themselves, which nobody knows beforehand: the skill is a little too low.
+    """
     base = ((j.gold.mean() - j.gold) ** 2).mean()
     return float(1 - ((j.probability - j.gold) ** 2).mean() / base) if base else float("nan")
 
@@ -557,7 +565,7 @@ def _span_figures(sessions: Sequence[Session], family: str, draws: int) -> list[
 
 
 def span_f1(text: str, found: Sequence[tuple[int, int]], told: Sequence[tuple[int, int]]) -> float:
-    """Return the F1 of two sets of spans over the words of a turn.
+    """Return the F1 of two sets of spans over the words of a turn; 0.0 where neither holds a word.
 
     Examples
     --------
