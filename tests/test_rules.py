@@ -216,3 +216,42 @@ def test_a_long_turn_takes_time_in_proportion(detector, said):
     short = min(seconds(500) for _ in range(3))
     # 16 times the words; 256 times the time were it quadratic
     assert seconds(8000) < 80 * max(short, 0.001)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "I don't think this is a waste of time.",
+        "I can't say it's not helping.",
+        "nobody said this is a waste of time",
+        "It's not a waste of time.",
+        "he'd say you're not listening to me",
+        "she'll tell me you're not listening",
+        "She texted me this isn't working.",
+        "i'm scared of this not working",
+        "It's not like helping a friend.",
+        ("What would you say to him if he were here?", "You never listened to me."),
+        "have a look it would make you feel so much better",
+        "I don't think this is your fault.",
+    ],
+)
+def test_what_is_denied_reported_or_said_to_somebody_who_is_not_there_is_no_marker(detector, said):
+    assert found(detector, said, "client") == []
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "This isn't helping with my drinking.",
+        "Therapy isn't helping me with my job.",
+        "I started coming three months ago and this isn't helping.",
+        "my week went fine and honestly this isn't helping",
+        "i'm not used to this and i don't want to talk about it",
+        "its not helping",
+        "i dont feel like we're getting anywhere",
+        ("I'm curious what you make of that.", "I don't know."),
+        "I don't think you can help me.",
+    ],
+)
+def test_a_plain_marker_is_found_whatever_stands_around_it(detector, said):
+    assert found(detector, said, "client")

@@ -277,7 +277,8 @@ _BEFORE_ELSE = re.compile(rf"not|no|too|\S+ing|{_AUXILIARY}")
 # need not spell it at each place
 _FILLERS = frozenset((",", "-", "um", "uh", "er", "erm", "like", "abeg", "sha", "jare", "abi", "o"))
 _FILLER = "\x1f"
-_BETWEEN = rf"(?:{_FILLER}\S+)?"
+# "not like helping a friend": no filler there
+_BETWEEN = rf"(?:{_FILLER}(?:(?<! not{_FILLER})|(?!like\s))\S+)?"
 _GAP = re.compile(r"\.\.\.(\d)$")
 _SLOT = re.compile(r"<([^<>|\s]*)>")
 _ENDS = frozenset(".?!")
@@ -303,7 +304,14 @@ def _blank() -> Language:
     finally:
         if alone:
             del sys.modules["torch"]
-    return spacy.blank("en")
+    nlp = spacy.blank("en")
+    tokenizer: Any = nlp.tokenizer
+    # as captions write them
+    for word, first, norms in (("its", 2, ("it", "'s")), ("lets", 3, ("let", "us")), ("ill", 1, ("i", "will"))):
+        for said in (word, word.capitalize()):
+            parts = said[:first], said[first:]
+            tokenizer.add_special_case(said, [{"ORTH": part, "NORM": norm} for part, norm in zip(parts, norms)])
+    return nlp
 
 
 def _norms(text: str) -> tuple[str, ...]:
@@ -415,7 +423,7 @@ class _Pattern:
         for place, element in enumerate(self.elements):
             gap = _GAP.match(element[0])
             if gap:
-                regex += rf"(?:\s(?![.?!]\s)\S+){{0,{gap[1]}}}?"
+                regex += rf"(?:\s(?!(?:[.?!]|not|never|nobody|hardly)\s)\S+){{0,{gap[1]}}}?"
                 continue
             any_of = _any_of(map(_phrase, filter(None, element)), self._next(place), otherwise)
             regex += (_BETWEEN if regex else "") + (f"(?:{any_of})?" if "" in element else any_of)
@@ -586,27 +594,39 @@ _THEY = (
     r"(?:he|she|they|your \w+|people|everyone|everybody|someone|somebody|my \w+(?: \w+)?|his \w+|her \w+|their \w+|the (?:judge"
     r"|court|doctor|teacher|school|nurse|guy|kids?|boys?|girls?|lads?|other \w+)|mum|mom|dad|friends?)"
 )
+_NOT = (
+    r"(?:not|never|hardly|nobody|no one|cannot|cant"
+    r"|(?:do|does|did|would|could|should|ca|wo|was|were|is|are|ai|have|has|had)n'?t)"
+)
+_EVEN = r"(?:(?:really|just|even|to|ever|actually|honestly|necessarily|exactly) )*"
 _NEGATED = re.compile(
-    r"\b(?:not|never|n't|nt|wouldn't|didn't|isn't|ain't|aint|hardly) (?:be )?(?:really |just |even )?(?:to )?(?:saying?|said|say|mean|meaning"
-    r"|meant|claim(?:ing)?|suggest(?:ing)?|imply(?:ing)?|complain(?:ing)?|think(?:ing)?|thought|feel(?:ing)? like|believe"
-    r"|that|because|like|as (?:if|though))\b[^.?!;]{0,40}$|\b(?:far from|no longer|don't get me wrong)\b[^.?!;]{0,30}$"
+    rf"\b{_NOT} (?:be |been )?{_EVEN}(?:say(?:ing)?|said|mean(?:ing)?|meant|claim(?:ing)?|suggest(?:ing)?|imply(?:ing)?"
+    r"|complain(?:ing)?)\b[^.?!;]{0,40}$"
+    rf"|\b{_NOT} {_EVEN}(?:think(?:ing)?(?! so)|thought|(?:feel(?:ing)?|felt|seem) like|believe(?! it)"
+    r"|(?:feel|felt)(?: that)?(?= (?:i|you|it|this|that|we)\b|\s*$))\b[^.?!;,]{0,20}$"
+    r"|\b(?:not|isn'?t|ain'?t|wasn'?t) (?:that|because|like|as (?:if|though))\b[^.?!;]{0,40}$"
+    r"|\b(?:far from|no longer|don'?t get me wrong)\b[^.?!;]{0,30}$"
 )
 _CONDITIONAL = re.compile(
     r"\b(?:if(?! (?:i may|i might|you ask me|you(?: do not|'ll| will)? (?:mind|forgive|pardon|excuse)|i(?:'m| am) (?:to be )?(?:honest"
     r"|frank|candid))\b)|unless|whether|in case|(?<!i )suppose|supposing|imagine|whenever|should i|had i|until|till)\b[^.?!;]{0,50}$"
 )
 _REPORTED = re.compile(
-    rf"\b{_THEY} (?:also |always |just |keeps? |kept |would |will |might |could |all |once |is |are |was |were |be "
-    r"|been |has |had |done |did |\w+ly )*(?:says?|said|saying|tells?|told|telling|thinks?|thought|reckons?|feels?|felt|goes|went|was like|is like|were like|'s like|asks?|asked|claims?|claimed|believes?"
-    r"|wrote|writes|complains?|complained|insists?|insisted|yells?|yelled|shouts?|shouted)\b[^.?!;]{0,60}$"
+    rf"\b{_THEY}(?:'?(?:s|d|ll|ve|re))? (?:also |always |constantly |just |keeps? |kept |would |will |might |could |all "
+    r"|once |is |are |was |were |be |been |has |had |done |did |\w+ly )*(?:says?|said|saying|tells?|told|telling|thinks?|thought"
+    r"|reckons?|feels?|felt|(?:goes|went)(?=(?:,? (?:like|oh|well|no|yeah|so|right))*,?\s*[\"“]?\s*$)|was like|is like|were like|'s like"
+    r"|asks?|asked|claims?|claimed|believes?|texted|messaged|wrote|writes|complains?|complained|insists?|insisted|yells?|yelled|shouts?|shouted)\b[^.?!;]{0,60}$"
     rf"|\b(?:i|i've|i'd) (?:always |just |once |keep )?(?:said|told|say|tell|telling|went|was like|go|yelled|shouted|screamed)"
     rf"(?: to)? (?:him|her|them|{_THEY})\b[^.?!;]{{0,60}}$"
+    r"|\b(?:and|so|then) i (?:said|was like)\b,?[^.?!;]{0,40}$"
+    r"|\bi(?:'?m| was| am) like\b,?[^.?!;]{0,40}$|\bi(?:'?d| would) (?:say|tell|go)\b[^.?!;]{0,40}$"
+    r"|(?<!can )(?<!may )(?<!what )\bi (?:just |always |usually )?(?:say|tell myself|say to myself),?\s*$"
     r"|\b(?:quote|it says|they say|the song|the book|the article|i (?:read|heard) (?:that|somewhere))\b[^.?!;]{0,50}$"
 )
 _PAST = re.compile(
-    r"\b(?:used to|at first|at the (?:start|beginning)|in the beginning|back then|years ago|(?:months?|weeks?|years?|days?) ago|last"
+    r"\b(?:(?<!not )(?<!n't )(?<!'m )(?<! be )(?<!get )(?<!got )(?<!getting )used to|at first|at the (?:start|beginning)|in the beginning|back then|(?<!since )last"
     r" (?:year|time round|month)|before i (?:came|started|met|was)|for a while there|initially|originally|there was a time|when i"
-    r" (?:started|first|was)|early on|in the past|previously)\b[^.?!;]{0,60}$"
+    r" (?:started|first|was(?! (?:tell|talk|say|explain|try)ing))|early on|in the past|previously)\b[^.?!;]{0,60}$"
 )
 _PAST_AFTER = re.compile(
     r"^[^.?!;]{0,40}\b(?:at first|in the beginning|back then|years ago|before,? but now|but now|initially|anymore,? now|until (?:you|we|i)"
@@ -638,22 +658,43 @@ _CLOSED = re.compile(
 # a run of openers has one way to be matched: with space on both sides of each it had two to the power of their number
 _ASKS = re.compile(
     r"\?\s*$|^(?:\W*(?:(?:so|and|well|okay|ok|um|uh|alright|right|now)\b\W*)+)?(?:what|how|why|who|where|when|which|do|does|did|are"
-    r"|is|have|has|can|could|would|will|tell me)\b",
+    r"|is|have|has|can|could|would|will|tell me)\b"
+    r"|^(?:\W*(?:(?:so|and|well|okay|ok|um|uh|but)\b\W*)+)?i(?:'m| am)? (?:just )?(?:wonder(?:ing)?|curious|interested)"
+    r"(?: about| to (?:hear|know))? (?:what|how)\b",
     re.IGNORECASE,
 )
 _ADVICE = re.compile(
     r"\b(?:you (?:need|have|ought|got|'ve got) to|you should|you must|you(?:'d| had) better|i (?:want|need) you"
     r"|i(?:'d| would) like(?: you)?|i(?:'d| would)? (?:suggest|recommend|advise)|why don't you|how about|what about"
-    r"|have you (?:tried|thought)|you could|you can|try (?:to|and)|let's|i'm going to|make sure|you're going to"
-    r"|gonna have to|it's (?:important|best)|would you (?:be willing|consider|like))\b",
+    r"|(?<!what )(?<!how )(?<!else )have you (?:tried|thought)|(?<!think )(?<!what )you could|(?<!what )you can|try (?:to|and)|let's|i'm going to|make sure|you're going to"
+    r"|gonna have to|it's (?:important|best)(?! (?:to|for) you)"
+    r"|(?<!what )(?<!how )(?<!where )(?<!who )would you (?:be willing|consider|like to (?:try|do|go|see|meet|join)))\b",
     re.IGNORECASE,
 )
 _REFLECTION = re.compile(
     r"^(?:\W*(?:(?:so|and|well|okay|ok|um|uh|yeah|right|mm-?hmm?)\b\W*)+)?(?:you(?:'re| are|'ve| feel| felt| want| were| have| don't| just)?"
-    r"|it sounds|sounds like|it seems|seems like|it looks|looks like|it(?:'s| is) (?:hard|tough|frustrating|important)|(?:a |one )?(?:part|side) of you|your (?:eyes?|voice|face|hands?|shoulders|breath\w*|jaw|fists?|legs?)|(?:perhaps|maybe) (?:\w+ ){0,3}you|what i(?:'m| am) hearing"
+    r"|it sounds|sounds like|it seems|seems like|it looks|looks like|it(?:'s| is) (?:hard|tough|frustrating|important)|(?:a |one )?(?:part|side) of you|your (?:eyes?|voice|face|hands?|shoulders|breath\w*|jaw|fists?|legs?)|(?:perhaps|maybe) (?:\w+ ){0,3}you|that (?:must|sounds?|seems?)|(?:perhaps|maybe) (?:that|there(?:'s| is)|it|this|part)"
+    r"|i(?:'m| am)? (?:wonder(?:ing)?|guess(?:ing)?|imagine|sense|hear)(?: (?:if|whether|that))? (?:\w+ ){0,2}(?:you|your|this|that|part)"
+    r"|what i(?:'m| am) hearing"
     r"|i(?:'m| am) hearing)\b",
     re.IGNORECASE,
 )
+
+
+# "What would you say to him?": the answer is said to somebody who is not there
+_ASKED_FOR = re.compile(
+    r"\bwhat (?:would|do|did|could|might) you (?:like to |want to )?(?:say|tell)\b.{0,40}\b(?:him|her|them|he|she|they|your|yourself)\b"
+    r"|\bsay (?:that |it |this )?to (?:him|her|them|your)\b|\bimagine (?:he|she|they|your)\b"
+)
+# "It's not a waste of time"
+_DENIED = re.compile(
+    r"\b(?:not|never|hardly|(?:is|are|was|were)n'?t)(?: (?:really|just|exactly|such|always|actually))? $"
+)
+_NOUN = re.compile(r"(?:an?|the|my|your|such|so)\b")
+# "scared of this not working"
+_BEFORE_GERUND = re.compile(r"\b(?:of|about|with|for|by|from|without|than|hate|do|did|doing|want|worry|afraid)\s+$")
+_GERUND = re.compile(r"(?:it|this|that|therapy|talking|you|we|coming here) not\b")
+_OURS = re.compile(r"(?:this|therapy|counsell?ing|these|our|coming here)\b")
 
 
 def kinds_of(text: str) -> set[str]:
@@ -689,16 +730,20 @@ def _silenced(text: str, start: int, end: int, before: Turn | None) -> Iterator[
     inside = text[start:end]
     # "don't get me wrong, but" and the like end the scope of what came before
     left = re.split(r"\b(?:but|though|although|however|so now|and now|now)\b", left)[-1]
-    if _NEGATED.search(left):
+    if _NEGATED.search(left) or (_NOUN.match(inside) and _DENIED.search(left)):
         yield "negated"
-    if _CONDITIONAL.search(left):
+    if _CONDITIONAL.search(left) or (_GERUND.match(inside) and _BEFORE_GERUND.search(left)):
         yield "conditional"
-    if _REPORTED.search(left) or left.rstrip().endswith(('"', "“")):
+    to_them = before and before.role == "therapist" and re.search(r"\byou", inside)
+    asked_for = to_them and before and _ASKED_FOR.search(before.text[-160:].lower())
+    if asked_for or _REPORTED.search(left) or left.rstrip().endswith(('"', "“")):
         yield "reported"
     if _PAST.search(left) or _PAST_AFTER.search(right):
         yield "past"
     clause = re.split(r"[.?!;]|\b(?:but|because|and|so)\b", right)[0]
-    named: object = _OTHER.search(left[-50:]) or _OTHER.search(inside) or _OTHER.search(clause[:40])
+    named: object = _OTHER.search(left[-50:]) or _OTHER.search(inside)
+    # "this isn't helping with my drinking" is about this
+    named = named or (not _OURS.match(inside) and _OTHER.search(clause[:40]))
     # a bare "it" is what was spoken of last: by the other, or in the sentence before
     if not named and _IT.match(inside):
         named = _OTHER.search(text[max(0, start - 120) : start]) or (
