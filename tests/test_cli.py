@@ -112,6 +112,16 @@ def test_roles_are_taken_from_the_command_line(tmp_path: Path) -> None:
     assert table(out / "sessions.csv")[0]["role_source"] == "given"
 
 
+def test_a_label_of_the_given_roles_may_hold_commas(tmp_path: Path) -> None:
+    file = tmp_path / "s.csv"
+    file.write_text('speaker,text\n"Tan, Jake, B.",What brings you?\n"Weber, Ruth",My back hurts.\n', "utf-8")
+    out = tmp_path / "out"
+    assert annotate(file, "--out", out, "--roles", "Tan, Jake, B.=therapist, Weber, Ruth=client") == 0
+    assert [row["role"] for row in table(out / "turns.csv")] == ["therapist", "client"]
+    assert table(out / "sessions.csv")[0]["role_source"] == "given"
+    assert report(out)["unused_roles"] == []
+
+
 def test_one_map_of_roles_serves_a_folder_and_a_label_that_nobody_bears_is_told(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -130,6 +140,8 @@ def test_one_map_of_roles_serves_a_folder_and_a_label_that_nobody_bears_is_told(
     [
         ["--roles", "Speaker 1=patient"],
         ["--roles", "Speaker 1"],
+        ["--roles", "Speaker 1=client,Speaker 2"],
+        ["--roles", "Speaker 1=client,"],
         ["--roles", "A=client,A=therapist"],
         ["--format", "excel"],
         ["--key-file", "key"],
@@ -293,6 +305,17 @@ def test_check_tells_why_roles_stay_open_and_goes_on(tmp_path: Path, capsys: pyt
     assert "--roles" in shown.err
     assert "none.txt" in shown.err
     assert "again" not in shown.out + shown.err
+
+
+def test_check_tells_a_given_label_that_nobody_bears(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "one.txt").write_text("Lee: Tell me more.\n\nAnn: I did.\n", "utf-8")
+    command = ["check", str(folder / "a.txt"), str(folder / "one.txt"), "--roles"]
+    assert main([*command, "LEE=therapist,Bean=client,Ann=client"]) == 0
+    shown = capsys.readouterr()
+    assert shown.err == "rupturekit: --roles: label 2 is no speaker in any session\n"
+    assert "roles from given" in shown.out
+    assert main([*command, "Lee=therapist,T=therapist"]) == 0
+    assert capsys.readouterr().err == ""
 
 
 def test_names_cannot_steer_the_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -166,6 +166,26 @@ def test_originals_that_cannot_be_found_are_told(
     assert original.count(b"<TIER ") < (tmp_path / "b" / "s1.eaf").read_bytes().count(b"<TIER ")
 
 
+def test_originals_count_where_the_markers_went_into_a_copy(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source, out = tmp_path / "sessions", tmp_path / "out"
+    source.mkdir()
+    (source / "s1.eaf").write_bytes((ROOT / "tests" / "elan" / "prefixes_28.eaf").read_bytes())
+    (source / "s2.txt").write_text("T: How was the week?\nC: Long.\n", "utf-8")
+    for who, tier in (("therapist", "T"), ("client", "C")):
+        (source / f"s3_{who}.TextGrid").write_text(
+            f'File type = "ooTextFile"\nObject class = "TextGrid"\n\n0\n2\n<exists>\n1\n"IntervalTier"\n"{tier}"\n'
+            f'0\n2\n1\n0\n2\n"Hello, I am here."\n',
+            "utf-8",
+        )
+    assert main(["annotate", str(source), "--no-model", "--out", str(out)]) == 0
+    capsys.readouterr()
+    # a session of two TextGrids becomes a new one
+    for format, used in (("eaf", 1), ("textgrid", 0), ("label-studio", 0)):
+        command = ["export", str(out), "--format", format, "--originals", str(source)]
+        assert main([*command, "--out", str(tmp_path / format)]) == 0
+        assert f"Originals were used for {used} of 3 sessions." in capsys.readouterr().out
+
+
 def test_a_coder_whom_the_file_does_not_name_is_not_made_up(
     annotated: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

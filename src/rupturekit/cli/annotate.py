@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import secrets
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -189,8 +189,7 @@ def _annotate(args: argparse.Namespace) -> int:
     given = hide.hash if hide else deidentifier.shown if deidentifier else str
     if lost := sum(given(id) not in met for id in reading.clients or ()):
         complain(f"--clients: {lost} of its sessions are not in this run", 1)
-    for number in report.unused_roles:
-        complain(f"--roles: label {number} is no speaker in any session", 1)
+    _complain_of_unused(report.unused_roles)
     return int(failed)
 
 
@@ -229,6 +228,11 @@ def _complain_of_failed(outcomes: Sequence[InputOutcome]) -> bool:
     return bool(failed)
 
 
+def _complain_of_unused(roles: Iterable[int]) -> None:
+    for number in roles:
+        complain(f"--roles: label {number} is no speaker in any session", 1)
+
+
 def add_check(commands: Any) -> None:
     """Add ``check``."""
     parser = add_parser(
@@ -245,17 +249,19 @@ def add_check(commands: Any) -> None:
 def _check(args: argparse.Namespace) -> int:
     reading = reading_of(args)
     told = []
+    met: set[str] = set()
     for path in args.inputs:
-        told.append(_checked(path, reading))
+        told.append(_checked(path, reading, met))
         if not args.json:
             _print_checked(told[-1])
     if args.json:
         print_json(told)
+    _complain_of_unused(n for n, label in enumerate(reading.roles or {}, 1) if label not in met)
     return int(any("error" in part for file in told for part in (file, *file.get("sessions", ()))))
 
 
-def _checked(path: Path, reading: Reading) -> dict[str, Any]:
-    """Return how a file is read, without its words; where it is not, why."""
+def _checked(path: Path, reading: Reading, met: set[str]) -> dict[str, Any]:
+    """Return how a file is read, without its words; where it is not, why. Labels of given roles go to ``met``."""
     from ..inputs import reason
     from ..segment import segment, session_flags
 
@@ -268,8 +274,10 @@ def _checked(path: Path, reading: Reading) -> dict[str, Any]:
     for raw in sessions:
         session: dict[str, Any] = {"id": raw.id if raw.id is not None else path.stem, "utterances": len(raw.utterances)}
         file["sessions"].append(session)
+        roles = reading.roles_in(raw)
+        met.update(roles)
         try:
-            transcript = segment(raw, id=session["id"], roles=reading.roles_in(raw), path=str(path))
+            transcript = segment(raw, id=session["id"], roles=roles, path=str(path))
         except Exception as error:
             labels = Counter(u.speaker or "(none)" for u in raw.utterances)
             session["speakers"] = [{"label": label, "role": "?", "turns": n} for label, n in labels.items()]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,7 +29,8 @@ def add_reading(parser: argparse.ArgumentParser) -> None:
         "--roles",
         type=_roles,
         metavar="LABEL=ROLE,…",
-        help='who is who: "Speaker 1=therapist,Speaker 2=client"; roles are client, therapist, other',
+        help='who is who: "Speaker 1=therapist,Speaker 2=client"; roles are client, therapist, other; a label '
+        'may hold commas: "Tan, Jake=client"',
     )
     group.add_argument(
         "--columns",
@@ -41,9 +43,10 @@ def add_reading(parser: argparse.ArgumentParser) -> None:
 
 
 def pairs(text: str) -> dict[str, str]:
-    """Return what an option of the form NAME=VALUE,… says."""
+    """Return what an option of the form NAME=VALUE,… says; a name may hold commas."""
     found: dict[str, str] = {}
-    for part in text.split(","):
+    # a comma parts two of them only after a value: the others belong to the name
+    for part in re.findall(r"(?:^|,)([^=]*=?[^,]*)", text):
         name, equals, value = (piece.strip() for piece in part.rpartition("="))
         if not (name and equals and value):
             raise argparse.ArgumentTypeError("give NAME=VALUE,NAME=VALUE")

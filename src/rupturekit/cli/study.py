@@ -45,7 +45,7 @@ def _export(args: argparse.Namespace) -> int:
 
     try:
         sessions = annotated(args.annotated)
-        originals = _originals(args.originals, sessions) if args.originals else {}
+        originals = _originals(args.originals, sessions, args.format) if args.originals else {}
         if args.blank:
             sessions = [_by_hand(session) for session in sessions]
         files = export(sessions, args.format, args.out, originals=originals, codebook=load_codebook(args.codebook))
@@ -60,8 +60,10 @@ def _export(args: argparse.Namespace) -> int:
     return 0
 
 
-def _originals(folder: Path, sessions: Iterable[AnnotatedTranscript]) -> dict[str, Path]:
-    """Find the files that sessions were read from, in the folder that was annotated or wherever they lie in it."""
+def _originals(folder: Path, sessions: Iterable[AnnotatedTranscript], format: str) -> dict[str, Path]:
+    """Find the files of a format that sessions were read from, in the folder that was annotated or anywhere in it."""
+    from ..readers.praat import together
+
     if not folder.is_dir():
         raise ValueError(f"{folder}: no such folder of originals")
     by_name: dict[str, list[Path]] = {}
@@ -70,11 +72,13 @@ def _originals(folder: Path, sessions: Iterable[AnnotatedTranscript]) -> dict[st
     originals, lost = {}, []
     for session in sessions:
         path = Path(str(session.transcript.meta.get("path")))
+        if path.suffix.lower() != f".{format}":
+            continue
         named = [folder / path] if (folder / path).is_file() else by_name.get(path.name, [])
-        if len(named) == 1:
-            originals[session.transcript.id] = named[0]
-        elif path.suffix.lower() in (".eaf", ".textgrid"):
+        if len(named) != 1:
             lost.append(f"{session.transcript.id} ({len(named)} files are called {path.name})")
+        elif not together(named[0]):  # two files of one session become a new one
+            originals[session.transcript.id] = named[0]
     if lost:
         raise ValueError(f"{folder}: no one original for {', '.join(lost)}; give the folder that was annotated")
     return originals
