@@ -118,6 +118,66 @@ def test_what_looks_like_the_format_may_be_said(tmp_path: Path) -> None:
     assert [u.text for u in read_sessions(path)[0].utterances] == ["So? And?", said]
 
 
+def words(*said: tuple[float, str]) -> list[tuple[float, float, str]]:
+    """Return words as an aligner leaves them, each of 0.2 s, with empty intervals between."""
+    found: list[tuple[float, float, str]] = []
+    for start, word in said:
+        end = found[-1][1] if found else 0.0
+        found += [(end, start, "")] * (start > end) + [(start, round(start + 0.2, 3), word)]
+    return found
+
+
+CLIENT_WORDS = words((4.0, "it"), (4.2, "isn't"), (4.6, "helping"), (5.3, "fine"), (5.98, "whatever"))
+PHONES = words((4.0, "IH1"), (4.2, "T"), (4.4, "IH1"), (4.6, "Z"))
+
+
+@pytest.mark.parametrize("form", ["{} - {}", "{}_{}", "{1} {0}", "{} ({})"])
+def test_words_and_phones_beside_utterances_are_not_said_again(form: str, tmp_path: Path) -> None:
+    more = [
+        (form.format(who, what), cut) for who in "TC" for what, cut in (("words", CLIENT_WORDS), ("phones", PHONES))
+    ]
+    (alone,) = read_sessions(put(tmp_path, "a.TextGrid", grid(*TALK)))
+    (session,) = read_sessions(put(tmp_path, "s.TextGrid", grid(*more, *TALK)))
+    assert session.meta == {"tiers_left_out": 4}
+    assert [replace(u, line=None) for u in session.utterances] == [replace(u, line=None) for u in alone.utterances]
+
+
+def test_words_alone_are_joined_into_utterances(tmp_path: Path) -> None:
+    tiers = [("client - words", CLIENT_WORDS), ("client - phones", PHONES), ("therapist", [(0, 3.5, "And so?")])]
+    (session,) = read_sessions(put(tmp_path, "s.TextGrid", grid(*tiers)))
+    assert [(u.speaker, u.text, u.start_s, u.end_s, u.source_id) for u in session.utterances] == [
+        ("therapist", "And so?", 0, 3.5, "therapist:1"),
+        ("client", "it isn't helping", 4.0, 4.8, "client - words:2"),
+        ("client", "fine whatever", 5.3, 6.18, "client - words:7"),
+    ]
+    assert session.meta == {"tiers_left_out": 1}
+
+
+def test_a_file_of_words_for_each_speaker(tmp_path: Path) -> None:
+    for who in ("therapist", "client"):
+        put(tmp_path, f"v_{who}.TextGrid", grid(("words", CLIENT_WORDS), ("phones", PHONES)))
+    (session,) = read_sessions(tmp_path / "v_client.TextGrid")
+    assert Counter(u.speaker for u in session.utterances) == {"therapist": 2, "client": 2}
+    assert session.meta == {"tiers_left_out": 2}
+
+
+def test_a_tier_is_not_cut_because_it_is_called_so(tmp_path: Path) -> None:
+    tiers = (("T words", TALK[0][1]), ("C (phone)", TALK[1][1]))
+    (session,) = read_sessions(put(tmp_path, "s.TextGrid", grid(*tiers)))
+    assert [u.text for u in session.utterances] == [
+        "How has this been for you?",
+        "It isn't helping.",
+        "I see. I missed that.",
+        "Fine. Whatever.",
+    ]
+    assert session.meta == {}
+
+
+def test_phones_are_never_talk(tmp_path: Path) -> None:
+    with pytest.raises(ReadError, match="no talk was found"):
+        read_sessions(put(tmp_path, "s.TextGrid", grid(("client - phones", PHONES))))
+
+
 def as_praatio(path: Path) -> list[tuple[str, list[tuple[float, float, str]]]]:
     opened = textgrid.openTextgrid(str(path), includeEmptyIntervals=True)
     intervals = [tier for tier in opened.tiers if isinstance(tier, textgrid.IntervalTier)]

@@ -103,6 +103,88 @@ def test_labels_that_people_write(read, text, expected):
 def test_a_colon_or_number_in_talk_is_talk(read, line):
     (session,) = read(f"T: What was it?\nC: Well.\n{line}\nT: I see.")
     assert said(session) == [("T", "What was it?"), ("C", f"Well. {line}"), ("T", "I see.")]
+    assert not session.meta
+
+
+@pytest.mark.parametrize(
+    "phrase",
+    [
+        "the thing is",
+        "and he said",
+        "my mother goes",
+        "What I mean is",
+        "so, the plan",
+        "Yes, doctor",
+        "mood (out of ten)",
+        "next week",
+    ],
+)
+@pytest.mark.parametrize("name", ["s.txt", "s.srt"])
+def test_words_before_a_colon_stay_talk_however_often_they_come(read, name, phrase):
+    lines = ["T: What was it?", "C: Well.", f"{phrase}: no.", "T: I see.", "C: Yes."] * 4
+    (session,) = read("\n".join(lines) if name == "s.txt" else cues(*lines), name)
+    assert {u.speaker for u in session.utterances} == {"T", "C"}
+    assert sum(f"{phrase}: no." in u.text for u in session.utterances) == 4
+    assert not session.meta
+
+
+@pytest.mark.parametrize(
+    "label",
+    ["Tan, Jake", "Ann Weber, LCSW", "Weber, Ann", "Weber, Ann, Psy.D.", "jake tan", "dr. weber", "Tan, J. (he/him)"],
+)
+@pytest.mark.parametrize("name", ["s.txt", "s.srt"])
+def test_what_comes_back_in_the_place_of_a_label_is_one(read, name, label):
+    lines = ["Dr. Weber: What was it?", "Mia Tan: Well.", f"{label}: I told her: no.", "Mia Tan: Yes."] * 3
+    (session,) = read("\n".join(lines) if name == "s.txt" else cues(*lines), name)
+    assert said(session)[:3] == [("Dr. Weber", "What was it?"), ("Mia Tan", "Well."), (label, "I told her: no.")]
+    assert {u.speaker for u in session.utterances} == {"Dr. Weber", "Mia Tan", label}
+    assert not session.meta
+
+
+@pytest.mark.parametrize("label", ["Cleint", "cleint", "Therapits", "Jake", "Tan, Jake", "jake"])
+@pytest.mark.parametrize("name", ["s.txt", "s.srt"])
+def test_what_looks_like_a_label_and_is_left_in_the_talk_is_counted(read, name, label):
+    lines = ["Therapist: What was it?", "Client: Well.", "and then", "I left."] * 10
+    for n in (2, 14, 26) if label == "jake" else (10,):
+        lines[n] = f"{label}: Yes."
+    (session,) = read("\n".join(lines) if name == "s.txt" else cues(*lines), name)
+    assert {u.speaker for u in session.utterances} == {"Therapist", "Client"}
+    assert session.meta == {"labels_in_talk": 3 if label == "jake" else 1}
+
+
+@pytest.mark.parametrize(
+    ("label", "words"),
+    [
+        ("C [crying]", "[crying] No."),
+        ("C (laughs)", "(laughs) No."),
+        ("C (Laughs)", "(Laughs) No."),
+        ("C (to her husband)", "(to her husband) No."),
+        ("C [00:12] [whispering]", "[whispering] No."),
+        ("C (cont)", "No."),
+        ("C (cont'd)", "No."),
+        ("C [continued]", "No."),
+    ],
+)
+@pytest.mark.parametrize("name", ["s.txt", "s.srt"])
+def test_a_remark_beside_a_label_is_no_part_of_it(read, name, label, words):
+    if "00" in label and name != "s.txt":
+        label = "C [whispering]"
+    lines = ["T: So?", f"{label}: No.", "T: I see.", "C: Good."]
+    (session,) = read("\n".join(lines) if name == "s.txt" else cues(*lines), name)
+    assert said(session) == [("T", "So?"), ("C", words), ("T", "I see."), ("C", "Good.")]
+
+
+@pytest.mark.parametrize(
+    "label", ["Therapist (Ana)", "Speaker 1 (client)", "Ana (she/her)", "C (Mother)", "Client (f, 31)"]
+)
+def test_who_it_is_stays_in_the_label(read, label):
+    (session,) = read(f"T: So?\n{label}: No.\nT: Why?\n{label}: Well.")
+    assert [u.speaker for u in session.utterances] == ["T", label] * 2
+
+
+def test_a_label_alone_with_a_remark(read):
+    (session,) = read("Therapist\nHow is it?\n\nClient (crying)\nBad.\n\nTherapist\nOk.")
+    assert said(session) == [("Therapist", "How is it?"), ("Client", "(crying) Bad."), ("Therapist", "Ok.")]
 
 
 def test_label_numbers_that_count_turns(read):
@@ -203,6 +285,35 @@ def test_silence_on_its_own_line_has_no_speaker(read, silence):
     ]
 
 
+def test_marks_of_f4transkript_are_times(read):
+    (session,) = read(
+        "T: How was it? #00:00:05-2#\nC: Long. #00:00:07-0#\nLong and dull. #00:00:09-8#\n\nT: Why? #00:00:11-4#"
+    )
+    assert said(session) == [("T", "How was it?"), ("C", "Long. Long and dull."), ("T", "Why?")]
+    assert times(session) == [(None, 5.2), (5.2, 9.8), (9.8, 11.4)]
+    (session,) = read("#00:00:05-2# T: How was it?\nC: #00:00:07-0# Long.")
+    assert said(session) == [("T", "How was it?"), ("C", "Long.")]
+    assert times(session) == [(5.2, None), (7.0, None)]
+
+
+@pytest.mark.parametrize("form", ["{} {}", "{:03}  {}", "{}\t{}", "{}. {}", "[{}] {}"])
+@pytest.mark.parametrize("page", [1000, 6])
+def test_numbers_of_lines_are_not_words(read, form, page):
+    lines = ["T: How was", "the week, then?", "C: It was long, and", "2 days of it", "were bad.", "T: Which?"] * 3
+    (session,) = read("\n".join(form.format(n % page + 1, line) for n, line in enumerate(lines)))
+    assert not session.numbered
+    turns = [("T", "How was the week, then?"), ("C", "It was long, and 2 days of it were bad."), ("T", "Which?")]
+    assert said(session) == turns * 3
+    assert {u.source_id for u in session.utterances} == {None}
+
+
+def test_numbers_of_turns_stay_where_a_numbered_line_has_no_label(read):
+    (session,) = read("\n".join(f"{n} {'[silence 9s]' if n == 4 else 'TC'[n % 2] + ': So.'}" for n in range(1, 21)))
+    assert session.numbered
+    assert session.utterances[3].text == "[silence 9s]"
+    assert session.utterances[4].source_id == "5"
+
+
 def test_silence_that_is_given_to_a_speaker_stays_with_the_speaker(read):
     assert said(read("T: So?\nC: [silence 12s]")[0]) == [("T", "So?"), ("C", "[silence 12s]")]
 
@@ -221,6 +332,41 @@ def test_talk_before_the_first_label_is_not_lost(read):
     assert said(session)[0] == (None, "We said we would start with the week, right?")
     assert session.utterances[0].line == 3
     assert session.meta["header_lines"] == 1
+
+
+CODED = "AW: How was the week?\nK12: Long.\nAW: What made it long?\nK12: Work."
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        "Therapist: AW (female, 45)\nClient: K12, f, 31\n\n",
+        "Therapist: AW (female, 45)\nClient: K12, f, 31\n",
+        "Interviewer: Anna Weber (AW)\nParticipant: K12\n\n",
+        "Intake\n\nAW: therapist\nK12: client\n\n",
+        "AW = Therapist\nK12 = Client (31)\n\n",
+    ],
+)
+def test_a_header_says_who_has_which_role(read, head):
+    (session,) = read(head + CODED)
+    assert said(session) == [tuple(line.split(": ")) for line in CODED.split("\n")]
+    assert session.roles == {"aw": "therapist", "k12": "client"}
+    assert session.meta == {"header_lines": sum(map(bool, head.split("\n")))}
+
+
+def test_a_header_of_the_letters_that_are_the_labels(read):
+    (session,) = read("P: Psychologist\nC: Client\n\nP: How was it?\nC: Fine.\nP: Good.\nC: Yes.")
+    assert len(session.utterances) == 4
+    assert session.roles == {"p": "therapist", "c": "client"}
+
+
+@pytest.mark.parametrize(
+    "first", ["Therapist: AW, come in and take a seat.", "Therapist: Is AW here?", "AW: Client 7?", "AW: Doctor."]
+)
+def test_words_to_somebody_are_not_a_header(read, first):
+    (session,) = read(f"{first}\n\n{CODED}")
+    assert said(session)[0] == tuple(first.split(": "))
+    assert not session.roles
 
 
 def test_first_words_of_a_speaker_are_not_a_header(read):
@@ -339,6 +485,10 @@ def test_teams_webvtt_keeps_the_voices_in_a_cue_apart(read):
     assert times(session)[:2] == [(1.5, 3.0), (1.5, 3.0)]
 
 
+def cues(*lines):
+    return "".join(f"{n}\n00:00:{n:02},000 --> 00:00:{n:02},900\n{line}\n\n" for n, line in enumerate(lines, 1))
+
+
 def test_srt(read):
     (session,) = read(
         "1\r\n00:00:01,250 --> 00:00:03,750\r\n<i>Therapist:</i> How was it?\r\n\r\n"
@@ -448,6 +598,52 @@ def test_numbers_that_repeat_do_not_number_turns(read):
     assert [u.source_id for u in session.utterances] == ["1", "1", "2"]
 
 
+@pytest.mark.parametrize(
+    ("header", "rows", "ids"),
+    [
+        ("client_id,session,turn", ("K1,1,1", "K1,1,2", "K2,1,1", "K2,1,2"), ("K1-1", "K1-1", "K2-1", "K2-1")),
+        ("client_id,session", ("K1,1", "K1,2", "K2,1", "K2,2"), ("K1-1", "K1-2", "K2-1", "K2-2")),
+        ("client_id,session_number", ("K1,1", "K1,2", "K2,1", "K2,1"), ("K1-1", "K1-2", "K2-1", "K2-1")),
+        ("client_id,date", ("K1,2020-01-02", "K1,2020-01-09", "K2,2020-01-02"), None),
+        ("client_id,date", ("K1,2020-01-02 09:00", "K1,2020-01-02 09:01", "K1,2020-01-02T09:02:11Z"), (None,) * 3),
+        ("client_id,date", ("K1,1709283600", "K1,1709283605", "K1,1709283611"), (None,) * 3),
+        ("client_id", ("K1", "K1", "K2"), ("K1", "K1", "K2")),
+        ("session_number", ("1", "1", "2"), ("1", "1", "2")),
+        # empty cells stand for what is above, and no session goes on from one client to the next
+        ("client_id,session", ("K1,1", ",", ",2", "K2,1", ","), ("K1-1", "K1-1", "K1-2", "K2-1", "K2-1")),
+        ("client_id,session_number", ("K1,1", ",", "K2,", ",2"), ("K1-1", "K1-1", "K2", "K2-2")),
+        # where ids are unique, they stay, in whatever order the rows come
+        ("client_id,session", ("K1,a", "K2,b", ",a", ",b"), ("a", "b", "a", "b")),
+        ("client_id,session,session_number", ("K1,a,1", "K1,a,2"), ("a", "a")),
+        ("client_id,session_number", (",1", "K1,1", ",1"), (None,) * 3),
+    ],
+)
+def test_rows_of_two_clients_are_never_one_session(read, header, rows, ids):
+    if ids is None:
+        ids = tuple(row.replace(",", "-") for row in rows)
+    table = "".join(f"{row},T,Mm.\n" for row in rows)
+    sessions = read(f"{header},speaker,text\n{table}", "s.csv")
+    assert [s.id for s in sessions] == list(dict.fromkeys(ids))
+    found = {u.line: s.id for s in sessions for u in s.utterances}
+    assert [found[line] for line in range(2, len(rows) + 2)] == list(ids)
+    for session in sessions:
+        named = {rows[u.line - 2].split(",")[0] for u in session.utterances} - {""}
+        assert len(named) < 2 or "client_id" not in header
+        assert "client_id" not in header or session.meta["client_id"] in (named or {"K1", "K2"})
+        assert "duplicate_rows" not in session.meta
+
+
+def test_clients_who_take_turns_in_a_session_are_refused(read):
+    with pytest.raises(ReadError, match=r"s\.csv, line 4: .*client_ids take turns") as error:
+        read("client_id,session,speaker,text\nMeadow,1,T,So?\nHarbour,1,C,No.\nMeadow,1,C,Yes.\n", "s.csv")
+    assert not re.search("Meadow|Harbour|Yes", str(error.value).replace("s.csv", ""))
+
+
+def test_a_made_id_is_no_other_sessions(read):
+    with pytest.raises(ReadError, match=r"line 4: .*the same id"):
+        read("client_id,session,speaker,text\nK,1-1,T,a\nK2,1-1,T,b\nK-1,1,T,c\n", "s.csv")
+
+
 def test_a_session_without_words_stays_in_sight(read):
     assert [(s.id, len(s.utterances)) for s in read("session,speaker,text\na,T,Hi.\nb,T,\n", "s.csv")] == [
         ("a", 1),
@@ -487,6 +683,67 @@ def test_a_sheet_for_each_session(tmp_path):
         ("first", [("T", "first")]),
         ("second", [("T", "second")]),
     ]
+
+
+def test_sheets_that_count_their_sessions_anew(tmp_path):
+    book = openpyxl.Workbook()
+    book.remove(book.active)
+    for title in ("K1", "K2"):
+        sheet = book.create_sheet(title)
+        for row in (["session", "speaker", "text"], [1, "T", "a"], [2, "T", "b"]):
+            sheet.append(row)
+    book.save(tmp_path / "s.xlsx")
+    assert [s.id for s in read_sessions(tmp_path / "s.xlsx")] == ["K1-1", "K1-2", "K2-1", "K2-2"]
+
+
+SPOKEN = [
+    ("T", "How was the week, then?", 1000, 2900),
+    ("C", "Long.", 3200, 3700),
+    ("T", "And what made it so long for you?", 4040, 6510),
+    ("C", "I don't know. All of it.", 7000, 8900),
+]
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "form"),
+    [
+        ("start", "end", str),
+        ("start", "end", "{}.0".format),
+        ("start_ms", "end_ms", str),
+        ("Start (ms)", "End (ms)", "{}.5".format),
+        ("start_ms", "end", str),
+        ("start", "end", "{} ms".format),
+    ],
+)
+def test_milliseconds_become_seconds(read, start, end, form):
+    rows = "".join(f'{who},"{text}",{form(a)},{form(b)}\n' for who, text, a, b in SPOKEN)
+    (session,) = read(f"speaker,text,{start},{end}\n{rows}", "s.csv")
+    for found, (*_, a, b) in zip(times(session), SPOKEN, strict=True):
+        assert found == pytest.approx((a / 1000, b / 1000), abs=0.001)
+
+
+def test_starts_alone_in_milliseconds(read):
+    rows = "".join(f'{who},"{text}",{start}\n' for who, text, start, _ in SPOKEN)
+    (session,) = read(f"speaker,text,start\n{rows}", "s.csv")
+    assert times(session) == [(start / 1000, None) for *_, start, _ in SPOKEN]
+
+
+@pytest.mark.parametrize(
+    ("header", "rows"),
+    [
+        # 40 s for a word or two, and the same for notes of five minutes that a column calls seconds
+        ("start,end", [("Well.", 0, 40), ("I don't.", 60, 130), ("Mm.", 300, 345)]),
+        ("start_s,end_s", [("Well.", 0, 300), ("I don't.", 300, 600)]),
+        # one start for all turns of a segment
+        ("start,end", [("Mm.", a, "") for a in (0, 300, 600)] + [("And so it went on, " * 20, 900, "")]),
+        ("start,end", [("Well.", 0.5, 300.5), ("I don't.", 301, 600)]),
+        ("start,end", [("Well.", "00:00", "05:00"), ("I don't.", "05:00", "10:00")]),
+    ],
+)
+def test_slow_talk_in_seconds_stays(read, header, rows):
+    table = "".join(f'C,"{text}",{start},{end}\n' for text, start, end in rows)
+    (session,) = read(f"speaker,text,{header}\n{table}", "s.csv")
+    assert max(u.start_s for u in session.utterances) >= 300
 
 
 # Word
@@ -570,6 +827,66 @@ def test_tables_in_word(tmp_path, rows, expected):
     (session,) = read_sessions(tmp_path / "s.docx")
     assert [(u.source_id, u.speaker, u.start_s, u.text) for u in session.utterances] == expected
     assert session.numbered == (expected[0][0] is not None)
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [["Nr", "Who", "What was said"], ["1", "Ann", "How was it?"], ["2", "Ben", "Long."], ["3", "Ann", "Why?"]],
+        [["Nr", "Person", "Said"], ["1", "T", "How was it?"], ["2", "C", "Long."], ["3", "T", "Why?"]],
+        [["At", "Name", "Said"], ["0:01", "Ann", "How was it?"], ["0:04", "Ben", "Long."], ["0:06", "Ann", "Why?"]],
+        [["Who", "What was said"], ["Ann", "How was it?"], ["Ben", "Long."], ["Ann", "Why?"]],
+        [["Speaker", "What they said"], ["T", "How was it?"], ["C", "Long."], ["T", "Why?"]],
+    ],
+)
+def test_a_header_in_other_words_is_no_row(tmp_path, rows):
+    document = docx.Document()
+    table_in(document, rows)
+    document.save(tmp_path / "s.docx")
+    (session,) = read_sessions(tmp_path / "s.docx")
+    assert said(session) == [(row[-2], row[-1]) for row in rows[1:]]
+
+
+@pytest.mark.parametrize(
+    "first", [["", "Nurse", "Come in"], ["1", "Nurse", "Come in"], ["x", "Ann", "Come in"], ["", "Nurse", "Go in."]]
+)
+def test_a_first_row_of_talk_is_no_header(tmp_path, first):
+    document = docx.Document()
+    rows = [["2", "Ann", "How was it?"], ["3", "Ben", "Long."], ["4", "Ann", "So?"], ["5", "Ben", "Hm."]]
+    table_in(document, [first, *rows, ["6", "Ann", "And?"], ["7", "Ben", "Well."]])
+    document.save(tmp_path / "s.docx")
+    (session,) = read_sessions(tmp_path / "s.docx")
+    assert said(session)[:2] == [(first[1], first[2]), ("Ann", "How was it?")]
+
+
+def test_a_header_above_a_table_says_who_has_which_role(tmp_path):
+    document = docx.Document()
+    document.add_paragraph("Therapist: AW (female, 45)")
+    document.add_paragraph("Client: K12")
+    table_in(document, [["AW", "How was it?"], ["K12", "Long."], ["AW", "Why?"], ["K12", "Work."]])
+    document.save(tmp_path / "s.docx")
+    (session,) = read_sessions(tmp_path / "s.docx")
+    assert [u.speaker for u in session.utterances] == ["AW", "K12"] * 2
+    assert session.roles == {"aw": "therapist", "k12": "client"}
+
+
+def test_a_transcript_of_teams(tmp_path):
+    document = docx.Document()
+    for line in ("Weekly Session Lopez", "May 4, 2024, 1:00PM", "43m 12s", ""):
+        document.add_paragraph(line)
+    for head, words in (
+        ("Lopez, Maria   0:03", "How is it?"),
+        ("Tan, Jake   0:09", "Fine."),
+        ("Lopez, Maria   0:12", "Ok."),
+    ):
+        paragraph = document.add_paragraph().add_run(head)
+        paragraph.add_break()
+        paragraph.add_text(words)
+        document.add_paragraph("")
+    document.save(tmp_path / "s.docx")
+    (session,) = read_sessions(tmp_path / "s.docx")
+    assert said(session) == [("Lopez, Maria", "How is it?"), ("Tan, Jake", "Fine."), ("Lopez, Maria", "Ok.")]
+    assert times(session) == [(3.0, None), (9.0, None), (12.0, None)]
 
 
 def test_facts_in_a_small_table_above_the_talk(tmp_path):
@@ -712,6 +1029,35 @@ def test_lists_of_sessions(read):
         assert sessions[0].meta == {"client_id": "7"}
     unnamed = read(json.dumps([{"turns": GENERIC}, {"turns": GENERIC}]))
     assert [(s.id, len(s.utterances)) for s in unnamed] == [("1", 2), ("2", 2)]
+
+
+def test_clients_in_lists_of_sessions(read):
+    listed = [{"session_id": 1, "client_id": client, "utterances": GENERIC} for client in ("K1", "K2")]
+    flat = [{**u, "client_id": s["client_id"], "session_number": 1} for s in listed for u in s["utterances"]]
+    for content in (listed, flat):
+        sessions = read(json.dumps(content))
+        assert [(s.id, len(s.utterances), s.meta["client_id"]) for s in sessions] == [
+            ("K1-1", 2, "K1"),
+            ("K2-1", 2, "K2"),
+        ]
+
+
+def test_assemblyai(read):
+    utterances = [
+        {
+            "speaker": "AB"[who == "C"],
+            "text": text,
+            "start": start,
+            "end": end,
+            "confidence": 0.93,
+            "words": [{"text": word, "start": start, "end": end, "speaker": "A"} for word in text.split()],
+        }
+        for who, text, start, end in SPOKEN
+    ]
+    whole = {"id": "x", "status": "completed", "text": "How was", "words": [], "utterances": utterances}
+    (session,) = read(json.dumps({**whole, "audio_duration": 9}), "s.json")
+    assert times(session) == [(start / 1000, end / 1000) for *_, start, end in SPOKEN]
+    assert [u.speaker for u in session.utterances] == ["A", "B", "A", "B"]
 
 
 def test_times_that_are_no_times_are_not_known(read):

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from rupturekit.readers.raw import RawSession, Source, seconds
-from rupturekit.readers.records import find_fields, sessions
+from rupturekit.readers.records import find_fields, in_unit, sessions, units
 
 # Keys under which people keep the utterances of a session.
 _LISTS = ("utterances", "turns", "segments", "transcript", "dialogue", "messages", "data", "results")
@@ -107,8 +107,10 @@ def _flat(items: Sequence[tuple[int, Any]], source: Source, columns: Mapping[str
             "no field for the words was found in the utterances",
             "Name it with columns (text=NAME), or call it 'text'",
         )
+    timed = units(fields)
     for number, item in items:
         record = {key: item[name] for key, name in fields.items() if name in item}
+        record |= {key: in_unit(record[key], unit) for key, unit in timed.items() if key in record}
         if isinstance(record.get("text"), (list, dict)):
             raise source.error(f"the words of item {number} are not a text", _TODO)
         # Diarisers nest a speaker's name or leave a list; neither is a label.

@@ -18,6 +18,7 @@ from typing import NamedTuple
 from rupturekit.readers.encoding import decode
 from rupturekit.readers.labels import choose, is_known, tidy
 from rupturekit.readers.raw import RawSession, ReadError, Source, Utterance, clean
+from rupturekit.readers.records import normal
 from rupturekit.readers.text import split_label
 from rupturekit.roles import role_of_label, speaker_key
 
@@ -26,7 +27,15 @@ OURS = "rupturekit"
 SLACK = 0.001
 """Seconds by which intervals may overlap, or reach beyond the file, because programs round differently."""
 
-_SILENT = frozenset(("", "sil", "<sil>", "[sil]", "sp", "<sp>", "#"))
+PAUSE_S = 0.5
+"""Seconds of silence between words that end an utterance, where a tier has words alone."""
+
+_SILENT = frozenset(("", "sil", "<sil>", "[sil]", "sp", "<sp>", "<eps>", "#"))
+# Words in the name of a tier that cuts talk into its parts, and those beside which it may say whose talk it is.
+_WORDS = frozenset("word words token tokens".split())
+_PHONES = frozenset("phones phoneme phonemes phone".split())
+_NAMED = re.compile(r"(?<![\W_])[\W_]*(?<![^\W_])(?:words?|tokens?)(?![^\W_])[\W_]*", re.IGNORECASE)
+_UTTERANCES = frozenset("utterance utterances phrase phrases sentence sentences transcript transcription".split())
 # a text in quotes is matched by its stretches: a choice for each character takes a hundred bytes for each
 _TOKEN = re.compile(
     r'"(?P<text>[^"]*(?:""[^"]*)*)"|(?P<flag><[a-z]+>)|!(?P<comment>[^\n]*)'
@@ -251,6 +260,8 @@ def together(path: Path) -> dict[str, Path]:
 def read(source: Source, format: str, columns: Mapping[str, str] | None) -> list[RawSession]:
     """Read one session: each tier with talk is a speaker, or one tier holds speakers before colons.
 
+    A forced aligner's tiers say the talk again: see `_talk_tiers`. ``meta`` counts those left out.
+
     If the name says that this is one speaker's file and the other's lies beside it, both are read, and the session is
     called by what their names share. Utterances come in the order of their starts.
 
@@ -261,21 +272,61 @@ def read(source: Source, format: str, columns: Mapping[str, str] | None) -> list
     """
     split = split_stem(source.path.stem)
     if not (files := together(source.path)):
-        said = utterances(parse(source).talk())
+        tiers, left_out = _talk_tiers(parse(source))
+        said = utterances(tiers)
         if split and len({speaker_key(u.speaker) for u in said} - {""}) < 2 and said:
             raise _alone(source, split[1])
-        return [RawSession(None, said, format, source.encoding)]
+        return [_session(None, said, source, format, left_out)]
     found: list[Utterance] = []
+    n_left_out = 0
     for word, file in files.items():
         one = source if file == source.path else _load(file)
-        tiers = parse(one).talk()
+        tiers, left_out = _talk_tiers(parse(one))
+        n_left_out += left_out
         if len(tiers) > 1:
             raise one.error(
                 f"its name says that one speaker's talk is in it, but {len(tiers)} tiers have some",
                 "Leave one of them, or give the file a name without a speaker",
             )
         found += [u for tier in tiers for u in _said(tier, word)]
-    return [RawSession(split and split[0], _in_order(found), format, source.encoding)]
+    return [_session(split and split[0], _in_order(found), source, format, n_left_out)]
+
+
+def _session(id: str | None, said: tuple[Utterance, ...], source: Source, format: str, left_out: int) -> RawSession:
+    meta = {"tiers_left_out": left_out} if left_out else {}
+    return RawSession(id, said, format, source.encoding, meta=meta)
+
+
+def _talk_tiers(grid: TextGrid) -> tuple[list[Tier], int]:
+    """Return the tiers of talk, and how many others say the same talk in parts.
+
+    Phones are never talk. Words are, where their speaker has no tier of utterances (``client - words`` beside
+    ``client``) and nor has a tier for all.
+    """
+    tiers = grid.talk()
+    whole = {_owner(tier) for tier in tiers if not _is_cut(tier, _WORDS | _PHONES)}
+    kept = [
+        tier
+        for tier in tiers
+        if not _is_cut(tier, _PHONES)
+        and not (_is_cut(tier, _WORDS) and whole and (not _owner(tier) or whole & {_owner(tier), ""}))
+    ]
+    return kept, len(tiers) - len(kept)
+
+
+def _is_cut(tier: Tier, names: frozenset[str]) -> bool:
+    """Tell whether the tier cuts talk into words or phones: its name says so, and its labels are single ones."""
+    named = names.intersection(normal(tier.name).split("_"))
+    # words may be whole utterances' ("what the client said, in words"), and a phone somebody's who calls
+    if not named or named & (_PHONES - {"phone"}):
+        return bool(named)
+    labels = [interval.text.split() for interval in tier.intervals if is_talk(interval)]
+    return sum(len(label) == 1 for label in labels) >= 0.9 * len(labels)
+
+
+def _owner(tier: Tier) -> str:
+    parts = normal(tier.name).split("_")
+    return "_".join(part for part in parts if part not in _WORDS | _PHONES | _UTTERANCES)
 
 
 def _alone(source: Source, word: str) -> ReadError:
@@ -289,7 +340,7 @@ def _alone(source: Source, word: str) -> ReadError:
 
 def utterances(tiers: Sequence[Tier]) -> tuple[Utterance, ...]:
     """Return what is said on the tiers of one file, in the order of the starts."""
-    return _in_order(_labelled(tiers[0]) if len(tiers) == 1 else [u for tier in tiers for u in _said(tier, tier.name)])
+    return _in_order(_labelled(tiers[0]) if len(tiers) == 1 else [u for tier in tiers for u in _said(tier)])
 
 
 def _load(path: Path) -> Source:
@@ -301,18 +352,29 @@ def _load(path: Path) -> Source:
         ) from None
 
 
-def _said(tier: Tier, speaker: str) -> Iterator[Utterance]:
-    for number, interval in enumerate(tier.intervals, 1):
-        if is_talk(interval):
-            start, end, text, line = interval
-            yield Utterance(
-                tidy(speaker) or None, clean(text), max(start, 0.0), max(end, 0.0), line, f"{speaker}:{number}"
-            )
+def _said(tier: Tier, word: str | None = None) -> Iterator[Utterance]:
+    """Yield what is said on a tier, by the speaker that the file's name or else the tier's name says."""
+    speaker, name = word or tier.name, word or tier.name
+    said = [(number, interval) for number, interval in enumerate(tier.intervals, 1) if is_talk(interval)]
+    groups = [[one] for one in said]
+    if _is_cut(tier, _WORDS):
+        speaker = word or _NAMED.sub("", tier.name) or tier.name
+        groups = []
+        for number, interval in said:
+            if groups and interval.start - groups[-1][-1][1].end < PAUSE_S - SLACK:
+                groups[-1].append((number, interval))
+            else:
+                groups.append([(number, interval)])
+    for group in groups:
+        (number, first), (_, last) = group[0], group[-1]
+        text = clean(" ".join(interval.text for _, interval in group))
+        start, end = max(first.start, 0.0), max(last.end, 0.0)
+        yield Utterance(tidy(speaker) or None, text, start, end, first.line, f"{name}:{number}")
 
 
 def _labelled(tier: Tier) -> list[Utterance]:
     """Read a lone tier: a label before a colon holds until the next one; without labels the tier is one speaker's."""
-    said = list(_said(tier, tier.name))
+    said = list(_said(tier))
     split = [split_label(utterance.text) for utterance in said]
     speakers = choose((label and label[0] for label in split), lone=True)
     if not speakers:

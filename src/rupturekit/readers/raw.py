@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from rupturekit.transcript import Role
+
 
 class ReadError(ValueError):
     """A file could not be read as a transcript; says what was found, where, and what to do about it."""
@@ -37,7 +39,8 @@ class RawSession:
     ``id`` is the session's id in a table, else None. ``numbered`` says that the input numbers its own
     turns, which then are not merged. ``meta`` holds what else the input said of the session
     (``client_id``, ``session_number``, ``date``) and what was left out of it on purpose
-    (``header_lines``, ``duplicate_rows``: how many).
+    (``header_lines``, ``duplicate_rows``, ``tiers_left_out``: how many) or in the talk against all likelihood
+    (``labels_in_talk``). ``roles`` holds the roles that it states for labels (by `speaker_key`).
     """
 
     id: str | None
@@ -46,6 +49,7 @@ class RawSession:
     encoding: str | None = None
     numbered: bool = False
     meta: Mapping[str, Any] = field(default_factory=dict)
+    roles: Mapping[str, Role] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,15 +86,15 @@ def clean(text: str) -> str:
 
 
 _CLOCK = re.compile(r"(?:(\d{1,4}):)?(\d{1,4}):(\d{1,2}(?:[.,]\d{1,9})?)")
-_SECONDS = re.compile(r"(\d{1,12}(?:[.,]\d{1,12})?)(?:\s?(?:s|secs?|seconds?)\.?)?")
+_SECONDS = re.compile(r"(\d{1,15}(?:[.,]\d{1,12})?)(?:\s?(?:s|secs?|seconds?|(ms|milliseconds?))\.?)?")
 
 
 def seconds(value: object) -> float | None:
     """Return a time in seconds, or None where the value is no usable time.
 
     Understood are numbers, ``hh:mm:ss``, ``mm:ss``, both with decimals after a point or comma, and
-    seconds as text. What is negative, not finite or anything else is None: a session with a bad
-    time is still worth reading.
+    seconds or milliseconds (``1500 ms``) as text. What is negative, not finite or anything else is
+    None: a session with a bad time is still worth reading.
 
     Examples
     --------
@@ -113,7 +117,7 @@ def seconds(value: object) -> float | None:
         # Rounded because 3600 * h + 60 * m + s picks up binary noise below the nanosecond.
         return round(3600 * int(hours or 0) + 60 * int(minutes) + float(rest.replace(",", ".")), 9)
     if plain := _SECONDS.fullmatch(text):
-        return float(plain[1].replace(",", "."))
+        return float(plain[1].replace(",", ".")) / (1000 if plain[2] else 1)
     return None
 
 

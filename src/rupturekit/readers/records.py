@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
+from itertools import zip_longest
+from statistics import median
 from typing import Any
 
 from rupturekit.readers.labels import is_known, tidy
-from rupturekit.readers.raw import RawSession, Source, Utterance, clean, span
+from rupturekit.readers.raw import RawSession, Source, Utterance, clean, seconds, span
 
 # The names people give to a field, the surest first.
 NAMES: Mapping[str, tuple[str, ...]] = {
@@ -25,8 +27,12 @@ NAMES: Mapping[str, tuple[str, ...]] = {
     "start": (
         *("start", "start_s", "start_time", "timestamp", "onset", "begin", "begin_time"),
         *("start_seconds", "start_sec", "time"),
+        *("start_ms", "start_time_ms", "onset_ms", "begin_ms", "start_milliseconds", "time_ms", "timestamp_ms"),
     ),
-    "end": ("end", "end_s", "end_time", "offset", "stop", "end_seconds", "end_sec"),
+    "end": (
+        *("end", "end_s", "end_time", "offset", "stop", "end_seconds", "end_sec"),
+        *("end_ms", "end_time_ms", "offset_ms", "stop_ms", "end_milliseconds"),
+    ),
     "turn": (
         *("turn", "turn_id", "utterance_id", "turn_number", "turn_no", "turn_index"),
         *("utterance_number", "utt_id"),
@@ -43,6 +49,15 @@ NAMES: Mapping[str, tuple[str, ...]] = {
 # What a user may name in ``columns``; a role is found only by itself.
 FIELDS = tuple(name for name in NAMES if name != "role")
 _META = ("client_id", "group", "session_number", "date")
+# What tells one session of a client from the next, the surest first.
+_WHICH = ("session", "session_number", "date")
+_TIME_OF_DAY = re.compile(r"[T ,]{0,3}\d{1,2}:\d\d.*")
+_EPOCH = re.compile(r"\d{9,}(?:\.\d+)?")
+_UNIT = re.compile(r"_(?:(?P<ms>ms|milliseconds)|s|sec|seconds)$")
+_WHOLE = re.compile(r"\d{1,15}(?:\.0+)?")
+_NUMBER = re.compile(r"\d{1,15}(?:[.,]\d{1,12})?")
+# Words a second in talk, as the median of a file's turns; of milliseconds taken for seconds, a thousandth.
+_SLOWEST, _FASTEST = 0.5, 10.0
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
 _NO_WORD = re.compile(r"[\W_]+")
 
@@ -93,6 +108,31 @@ def find_fields(names: Sequence[str], columns: Mapping[str, str] | None, source:
     return found
 
 
+def units(fields: Mapping[str, str]) -> dict[str, str]:
+    """Return the unit of each field that holds times, where the column's name, or the other one's, says it.
+
+    Examples
+    --------
+    >>> units({"start": "Start (ms)", "end": "stop", "text": "said"}), units({"start": "start", "end": "end"})
+    ({'start': 'ms', 'end': 'ms'}, {})
+    """
+    times = [key for key in ("start", "end") if key in fields]
+    found = {key: "ms" if unit["ms"] else "s" for key in times if (unit := _UNIT.search(normal(fields[key])))}
+    return {key: found.get(key) or next(iter(found.values())) for key in times} if found else {}
+
+
+def in_unit(value: object, unit: str) -> object:
+    """Return a time that is a bare number as a text with its unit, as `rupturekit.readers.raw.seconds` reads it.
+
+    Examples
+    --------
+    >>> in_unit(1500, "ms"), in_unit("12", "s"), in_unit("00:12", "s")
+    ('1500 ms', '12 s', '00:12')
+    """
+    number = str(value).strip()
+    return f"{number} {unit}" if _NUMBER.fullmatch(number) else value
+
+
 @dataclass(slots=True)
 class _Session:
     utterances: list[Utterance] = field(default_factory=list)
@@ -104,17 +144,24 @@ def sessions(rows: Iterable[tuple[int, Mapping[str, Any]]], source: Source, form
     """Make sessions of rows, each a line number and the values of its fields.
 
     Sessions come in order of first appearance, and the rows of each in the order of the file. A row
-    without a session's id belongs to the session above. Where every row of a session has a number of
-    its own, the session is ``numbered``. A row with the number, speaker and words of an earlier one
-    is that turn again (tables with a row for each coder) and is dropped; ``meta`` counts these.
+    without a session's id belongs to the session above. Without ids, the client and the number or else the
+    date tell sessions apart; where clients share an id, it is theirs with the client before it (``K1-1``). Where
+    every row of a session has a number of its own, the session is ``numbered``. A row with the number, speaker and
+    words of an earlier one is that turn again (tables with a row for each coder) and is dropped; ``meta`` counts
+    these. Times that can only be milliseconds are made seconds.
+
+    Raises
+    ------
+    ReadError
+        If two clients take turns in one session, or two sessions would have one id.
     """
     rows = list(rows)
     use_role = _roles_are_plain(rows)
     found: dict[str | None, _Session] = {}
-    current: str | None = None
-    for line, row in rows:
-        current = _cell(row.get("session")) or current
-        session = found.setdefault(current, _Session())
+    for (line, row), (id, client) in zip(rows, _ids(rows, source), strict=True):
+        session = found.setdefault(id, _Session())
+        if client:
+            session.meta["client_id"] = client
         for key in _META:
             if value := _cell(row.get(key)):
                 session.meta.setdefault(key, value)
@@ -132,6 +179,11 @@ def sessions(rows: Iterable[tuple[int, Mapping[str, Any]]], source: Source, form
             session.seen.add(key_)
         start_s, end_s = span(row.get("start"), row.get("end"))
         session.utterances.append(Utterance(speaker, text, start_s, end_s, line, number))
+    if _in_milliseconds(rows, found.values()):
+        for session in found.values():
+            session.utterances = [
+                replace(u, start_s=_thousandth(u.start_s), end_s=_thousandth(u.end_s)) for u in session.utterances
+            ]
     return [
         RawSession(
             id,
@@ -143,6 +195,94 @@ def sessions(rows: Iterable[tuple[int, Mapping[str, Any]]], source: Source, form
         )
         for id, session in found.items()
     ]
+
+
+_Key = tuple[str | None, str | None]
+
+
+def _ids(rows: Sequence[tuple[int, Mapping[str, Any]]], source: Source) -> list[_Key]:
+    """Return for each row the id of its session and, where sessions are told apart by it, the client."""
+    by = next((key for key in _WHICH if any(_which(row, key) for _, row in rows)), "session")
+    told = _told(rows, by)
+    clients: dict[str | None, dict[str, None]] = {}
+    for client, which in told:
+        clients.setdefault(which, {}).update({client: None} if client else {})
+    if by == "session" and all(len(names) < 2 for names in clients.values()):
+        return [(which, None) for _, which in told]
+    last: dict[str | None, str | None] = {}
+    owners: dict[str, _Key] = {}
+    found: list[_Key] = []
+    for (line, _), (client, which) in zip(rows, told, strict=True):
+        before = last.get(which)
+        last[which] = client = client or before or next(iter(clients[which]), None)
+        id = "-".join(filter(None, (client, which)))
+        if before and client != before and id in owners:
+            raise source.error(
+                "the rows of two client_ids take turns in one session",
+                "Make session ids unique over clients or sort the rows by client; "
+                "for a session of several clients take the column client_id out",
+                line,
+            )
+        if owners.setdefault(id, (client, which)) != (client, which):
+            raise source.error(
+                "client and session make the same id here as in another session above",
+                "Give each session an id of its own",
+                line,
+            )
+        found.append((id or None, client))
+    return found if by == "session" or len(owners) > 1 else [(None, None)] * len(rows)
+
+
+def _told(rows: Sequence[tuple[int, Mapping[str, Any]]], by: str) -> list[_Key]:
+    """Return for each row its client and which of the client's sessions it is of.
+
+    An empty cell stands for what is above it, but not for another client's session; and the client above is a row's
+    only where no row of the session names one.
+    """
+    client = None
+    which = None if by == "session" else next(filter(None, (_which(row, by) for _, row in rows)))
+    told = []
+    for _, row in rows:
+        named = _cell(row.get("client_id"))
+        if named and named != client:
+            client, which = named, None if client else which
+        which = _which(row, by) or which
+        told.append((named, client, which))
+    known = {which for named, _, which in told if named}
+    return [(named or (None if which in known else above), which) for named, above, which in told]
+
+
+def _which(row: Mapping[str, Any], by: str) -> str | None:
+    value = _cell(row.get(by))
+    if value is None or by != "date":
+        return value
+    # the time of a turn tells no session, be it beside the date or counted from 1970
+    return None if _EPOCH.fullmatch(value) else _TIME_OF_DAY.sub("", value) or None
+
+
+def _in_milliseconds(rows: Iterable[tuple[int, Mapping[str, Any]]], found: Iterable[_Session]) -> bool:
+    """Tell whether the times can only be milliseconds: whole numbers, by which nobody could speak so slowly."""
+    times = [value for _, row in rows for value in (row.get("start"), row.get("end")) if seconds(value) is not None]
+    if not times or not all(_WHOLE.fullmatch(str(value).strip()) for value in times):
+        return False
+    rates: list[float] = []
+    n_words, lasted = 0, 0.0
+    for session in found:
+        timed = [u for u in session.utterances if u.start_s is not None]
+        for u, after in zip_longest(timed, timed[1:]):
+            # where no ends are given, a turn lasts until the next one starts
+            start_s, end_s = u.start_s or 0.0, u.end_s if u.end_s is not None or after is None else after.start_s
+            if end_s is not None and end_s > start_s:
+                rates.append(len(u.text.split()) / (end_s - start_s))
+        known = [s for u in timed for s in (u.start_s, u.end_s) if s is not None]
+        lasted += max(known, default=0) - min(known, default=0)
+        n_words += sum(len(u.text.split()) for u in timed)
+    # a start that many turns share, as that of a segment, says little of each, but their words in all are many
+    return bool(rates) and _SLOWEST <= 1000 * median(rates) <= _FASTEST and 1000 * n_words <= _FASTEST * lasted
+
+
+def _thousandth(value: float | None) -> float | None:
+    return None if value is None else value / 1000
 
 
 def _roles_are_plain(rows: Sequence[tuple[int, Mapping[str, Any]]]) -> bool:

@@ -11,7 +11,7 @@ from typing import Any
 
 from rupturekit.readers.labels import is_known
 from rupturekit.readers.raw import RawSession, Source
-from rupturekit.readers.records import NAMES, find_fields, normal, sessions
+from rupturekit.readers.records import NAMES, find_fields, in_unit, normal, sessions, units
 
 Row = tuple[int, Sequence[Any]]
 
@@ -53,6 +53,7 @@ def from_rows(rows: Sequence[Row], source: Source, format: str, columns: Mapping
             "Name it with columns (text=NAME), or call it 'text' in the header",
             line,
         )
+    timed = units(fields)
     records = []
     for line, row in rows[at + 1 :]:
         if any(cell not in (None, "") for cell in row[len(names) :]):
@@ -62,6 +63,7 @@ def from_rows(rows: Sequence[Row], source: Source, format: str, columns: Mapping
                 line,
             )
         record = {key: row[n] for key, n in places.items() if n < len(row)}
+        record |= {key: in_unit(record[key], unit) for key, unit in timed.items() if key in record}
         records.append((line, record))
     return sessions(records, source, format)
 
@@ -169,13 +171,14 @@ def _read_workbook(source: Source, columns: Mapping[str, str] | None) -> list[Ra
     if not tables:
         # For the error that a single table would get.
         return from_rows(sheets[0][1] if sheets else [], source, "xlsx", columns)
-    out: list[RawSession] = []
-    for title, rows in tables:
-        for session in from_rows(rows, source, "xlsx", columns):
-            if session.id is None and len(tables) > 1:
-                session = replace(session, id=title)
-            out.append(session)
-    return out
+    read = [(title, session) for title, rows in tables for session in from_rows(rows, source, "xlsx", columns)]
+    if len(tables) == 1:
+        return [session for _, session in read]
+    # each sheet may count its sessions from 1
+    ids = [title if session.id is None else session.id for title, session in read]
+    if len(set(ids)) < len(ids):
+        ids = [title if session.id is None else f"{title}-{session.id}" for title, session in read]
+    return [replace(session, id=id) for id, (_, session) in zip(ids, read, strict=True)]
 
 
 def _sheet_rows(sheet: Any) -> list[Row]:
