@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 import time
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,8 @@ from rupturekit.cli import main
 from rupturekit.deidentify import _PATTERNS, Deidentifier, deidentify, read_names
 from rupturekit.segment import turn_flags, words
 from rupturekit.tables import Pseudonyms
+
+ROOT = Path(__file__).parents[1]
 
 
 def said(*talk: str, names: tuple[str, ...] = (), speaker: str = "C") -> list[str]:
@@ -75,6 +79,90 @@ def test_a_name_has_one_placeholder_in_a_session_and_the_lists_number_in_every_s
     assert said("I will ask Will.", names=("Will",)) == ["I will ask [NAME_1]."]
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("i told zbyszko.then he left", "i told [NAME_1].then he left"),
+        ("i told zbyszko.i left", "i told [NAME_1].i left"),
+        ("mr.zbyszko came", "mr.[NAME_1] came"),
+        ("my ex-zbyszko, z-zbyszko, zbyszko-and-me", "my ex-[NAME_1], z-[NAME_1], [NAME_1]-and-me"),
+        ("ex-zbyszkos car, zbyszko's-or-mine", "ex-[NAME_1]s car, [NAME_1]'s-or-mine"),
+        ("zbyszko'd've come, zbyszko\u2019d\u2019ve", "[NAME_1]'d've come, [NAME_1]\u2019d\u2019ve"),
+        ("anne-marie-and-me and o\u2019brannigan's", "[NAME_2]-and-me and [NAME_3]'s"),
+        ("I don't want a No-No, e.g. at 5 p.m.", "I don't want a No-No, e.g. at 5 p.m."),
+    ],
+)
+def test_a_listed_name_is_found_at_the_boundaries_of_ordinary_talk(text: str, expected: str) -> None:
+    assert said(text, names=("Zbyszko", "Anne-Marie", "O'Brannigan", "Don")) == [expected]
+
+
+def test_a_speakers_name_is_found_at_the_same_boundaries() -> None:
+    assert said("ex-zbyszko.then zbyszko'd've", speaker="Zbyszko") == ["ex-[NAME_1].then [NAME_1]'d've"]
+
+
+def test_a_known_name_is_found_where_the_space_after_a_stop_is_left_out() -> None:
+    assert said("i told priya.then he left.She said.Then no") == ["i told [NAME_1].then he left.She said.Then no"]
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+@pytest.mark.parametrize("listed", ["NFC", "NFD"])
+def test_accents_may_stand_apart_from_their_letters(form: str, listed: str) -> None:
+    # the last has an accent that no single character holds
+    names = tuple(unicodedata.normalize(listed, name) for name in ("Núñez", "Anaïs Le Blanc", "Ọ̀ṣun"))
+    talk = "i told núñez.then ex-Núñez's, anaïs le blanc and ọ̀ṣun, ana"
+    text = unicodedata.normalize(form, talk)
+    hidden = deidentify(rk.Transcript("s1", (rk.Turn(0, "C", "client", text),)), names)
+    assert hidden.transcript[0].text == ("i told [NAME_1].then ex-[NAME_1]'s, [NAME_2] and [NAME_3], [NAME_4]")
+    there = [text[r.original_start : r.original_end] for r in hidden.replaced]
+    assert [unicodedata.normalize("NFC", name) for name in there] == [
+        "núñez", "Núñez", "anaïs le blanc", "ọ̀ṣun", "ana",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("label", ["Núñez", "Client (Núñez)"])
+def test_accents_of_a_label_and_of_the_talk_may_differ(label: str) -> None:
+    for form, other in (("NFC", "NFD"), ("NFD", "NFC")):
+        text = unicodedata.normalize(form, "i am núñez")
+        assert said(text, speaker=unicodedata.normalize(other, label)) == ["i am [NAME_1]"]
+
+
+@pytest.mark.parametrize(
+    ("label", "expected"),
+    [
+        ("Client (Quillfeather)", "i told [NAME_1] and kestrel vantrepol on the phone"),
+        ("Client A (Quillfeather)", "i told [NAME_1] and kestrel vantrepol on the phone"),
+        ("client (quillfeather)", "i told [NAME_1] and kestrel vantrepol on the phone"),
+        ("Quillfeather (client)", "i told [NAME_1] and kestrel vantrepol on the phone"),
+        ("Patient (Kestrel Vantrepol)", "i told quillfeather and [NAME_1] on the phone"),
+        ("Mum (Vantrepol)", "i told quillfeather and kestrel [NAME_1] on the phone"),
+        ("Client (on the phone)", "i told quillfeather and kestrel vantrepol on the phone"),
+    ],
+)
+def test_the_name_in_brackets_of_a_label_goes_from_the_talk(label: str, expected: str) -> None:
+    assert said("i told quillfeather and kestrel vantrepol on the phone", speaker=label) == [expected]
+
+
+@pytest.mark.parametrize(
+    "id",
+    [
+        "078-05-1120", "943 476 5919", "0113-496-0000", "555_123_4567.txt", "555-0142", "QQ 12 34 56 C", "K1A 0B1",
+        "12.03.63", "s12_03_63", "Ed 07/11/63", "1963-03", "c03_1963", "2023-05-01",
+        "Li_Na", "li12", "ed7", "J_K", "王伟", "s１２", "zbyszko", "Bo-3", "P99_s01", "nowak_03",
+    ],
+)  # fmt: skip
+def test_an_id_that_may_tell_somebody_is_hashed(id: str) -> None:
+    key = Pseudonyms(b"k")
+    assert Deidentifier(("Zbyszko, Bo", "P99"), None, key).shown(id) == key.hash(id)
+
+
+@pytest.mark.parametrize(
+    "id",
+    ["s12", "S12", "2024-03", "K1-0042", "P012_s03.txt", "P012s03", "site2/P012/P012_s03.cha", "Client 12", "7", "C"],
+)
+def test_an_id_that_is_a_code_stays(id: str) -> None:
+    assert Deidentifier(("Stan Zbyszko", "S. Cole"), None, Pseudonyms(b"k")).shown(id) == id
+
+
 def test_speakers_are_called_by_role_and_their_names_go_from_the_talk() -> None:
     turns = (rk.Turn(0, "Dr Brackish", "therapist", "Hello."), rk.Turn(1, "Quill", "client", "thanks brackish"))
     hidden = deidentify(rk.Transcript("s1", turns)).transcript
@@ -95,6 +183,21 @@ def test_offsets_come_back_to_the_original() -> None:
     for one in hidden.replaced:
         whole = hidden.original(rk.Marker(0, one.start, one.end, "confrontation", "complaint_progress"))
         assert (whole.start, whole.end) == (one.original_start, one.original_end)
+
+
+def test_the_example_files_keep_the_markers_that_the_documentation_says() -> None:
+    given = [t for path in sorted((ROOT / "examples" / "sessions").iterdir()) for t in rk.read_all(path)]
+    hidden = [deidentify(transcript).transcript for transcript in given]
+    assert sum(len(re.findall(r"\[[A-Z]+_\d+\]", turn.text)) for t in hidden for turn in t) == 22
+
+    def found(annotate: rk.Annotator, transcripts: list[rk.Transcript]) -> set[tuple[str, int, str]]:
+        sessions = zip(given, map(annotate, transcripts), strict=True)
+        return {(t.id, m.turn, m.marker) for t, session in sessions for m in session.markers}
+
+    rules, both = rk.Annotator(model=None), rk.Annotator()
+    assert found(rules, given) == found(rules, hidden)
+    before, after = found(both, given), found(both, hidden)
+    assert max(len(before - after), len(after - before)) < len(before) / 10
 
 
 def test_a_second_time_changes_nothing() -> None:
@@ -150,6 +253,18 @@ def test_no_output_holds_what_was_planted(tmp_path: Path, capsys: pytest.Capture
     # the written turns, read again, are marked in the same places
     again = rk.Annotator(model=None)(rk.read(out / "turns.csv"))
     assert again.markers == session.markers
+
+
+def test_no_output_holds_a_number_or_short_name_of_a_table(tmp_path: Path) -> None:
+    planted = ["078-05-1120", "12.03.63", "Li_Na", "9434765919"]
+    rows = [{"session_id": id, "client_id": id, "session_number": 9434765919, "turns": [
+        {"speaker": "client", "text": "I don't know."}, {"speaker": "therapist", "text": "Go on."}]}
+        for id in planted]  # fmt: skip
+    (tmp_path / "Li_Na.json").write_text(json.dumps(rows), "utf-8")
+    out = tmp_path / "out"
+    assert main(["annotate", str(tmp_path / "Li_Na.json"), "--out", str(out), "--no-model", "--deidentify"]) == 0
+    assert len(list(rk.load(out))) == len(planted)
+    assert [id for id in planted if id.lower() in everything_in(out)] == []
 
 
 def test_what_was_kept_of_a_run_with_other_names_is_not_taken() -> None:

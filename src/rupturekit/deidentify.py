@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import re
 import sys
+import unicodedata
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -249,14 +250,19 @@ _PATTERNS: Sequence[tuple[str, re.Pattern[str]]] = [
     )
 ]  # fmt: skip
 
-_WORD = re.compile(r"[^\W\d_]{1,60}(?:['’\-.][^\W\d_]{1,60}){0,6}")
-_ENDING = re.compile(r"['’](?:s|d|ll|re|ve|m)$", re.IGNORECASE)
+# Accents may stand apart from their letters (NFD). A stop joins only after an initial (e.g, U.S): elsewhere it ends a
+# sentence, and the space after it was left out.
+_ACCENTS = "".join(c for c in map(chr, range(0x300, 0x3100)) if unicodedata.category(c).startswith("M"))
+_LETTERS = rf"[^\W\d_]{{1,60}}(?:[{_ACCENTS}]{{1,4}}[^\W\d_]{{1,60}}){{0,30}}[{_ACCENTS}]{{0,4}}"
+_WORD = re.compile(rf"{_LETTERS}(?:(?:['’-]|(?<![^\W\d_]{{2}})\.){_LETTERS}){{0,6}}")
+_PART = re.compile(r"[^'’.-]{1,200}")
+_ENDING = re.compile(r"(?:['’](?:s|d|ll|re|ve|m)){1,6}$", re.IGNORECASE)
 _PLACEHOLDER = re.compile(rf"\[?\b({'|'.join(KINDS)})_(\d{{1,6}})\b\]?")
 _OPENS = re.compile(r"(?:^|[.?!…:;\]\"“”»–—]|--)[\s\"“”‘'’(\[*-]*$")
 _TITLE = re.compile(
     r"\b(?:dr|mr|mrs|ms|miss|mx|professor|prof|reverend|rev"
     r"|(?:my|your|his|her|their) name(?:['’]s| is| was)|name(?:['’]s| is| was)|named|calls? (?:me|him|her|herself|himself))"
-    r"\.? $",
+    r"(?:\. ?| )$",
     re.IGNORECASE,
 )
 _NEAR = re.compile(
@@ -327,10 +333,18 @@ class Deidentifier:
         Examples
         --------
         >>> ids = Deidentifier(hide=Pseudonyms(b"a secret"))
-        >>> [ids.shown(id) == id for id in ("P012_s03.txt", "session 4", "client-7", "nowak_03", "2023-05-01")]
-        [True, True, True, False, False]
+        >>> [ids.shown(id) == id for id in ("P012_s03.txt", "session 4", "K1-0042", "2024-03")]
+        [True, True, True, True]
+        >>> [ids.shown(id) == id for id in ("nowak_03", "Li_Na", "12.03.63", "078-05-1120")]
+        [False, False, False, False]
         """
-        return text if self.hide is None or _is_code(text) else self.hide.hash(text)
+        return text if self.hide is None or _is_code(text, self._in_ids) else self.hide.hash(text)
+
+    @cached_property
+    def _in_ids(self) -> frozenset[str]:
+        """Return the words that name somebody in an id, initials left out."""
+        own = (word for name in self.names for word in re.findall(r"[^\W_]{2,}", _plain(name)))
+        return (_known().names | _known().ambiguous) - {"cha"} | frozenset(own)  # CHAT has names end in .cha
 
     def __call__(self, transcript: Transcript) -> Deidentified:
         """Return the transcript with placeholders; see `deidentify`."""
@@ -363,7 +377,8 @@ class Deidentifier:
             },
             "deidentified": {kind: told[kind] for kind in KINDS if told[kind]},
         }
-        if isinstance(number := transcript.meta.get("session_number"), int):
+        number = transcript.meta.get("session_number")
+        if isinstance(number, int) and meta["session_number"] == str(number):
             meta["session_number"] = number
         return Deidentified(
             Transcript(self.shown(transcript.id), tuple(turns), transcript.language, meta), tuple(replaced)
@@ -374,27 +389,43 @@ class Deidentifier:
         return [
             (name, f"\0{number:09}")
             for number, line in enumerate(self.names)
-            for whole in map(str.strip, line.split(","))
+            for whole in map(str.strip, unicodedata.normalize("NFC", line).split(","))
             for name in _parts(whole)
         ]
 
 
 _HARMLESS = (
     "format", "encoding", "role_source", "role_confidence", "numbered", "flags", "header_lines", "duplicate_rows",
+    "labels_in_talk",
 )  # fmt: skip
-_CODE_WORDS = frozenset(
-    "session sessions client patient participant subject case transcript transcripts interview therapist dyad pair group "
-    "study site arm wave week visit intake pre post txt docx vtt srt csv tsv xlsx json jsonl eaf textgrid cha part pilot "
-    "control treatment sample examples data raw input inputs table all train test".split()
+_CODE_WORDS = (
+    "session|sessions|client|patient|participant|subject|case|transcript|transcripts|interview|therapist|dyad|pair|group"
+    "|study|site|arm|wave|week|visit|intake|pre|post|part|pilot|control|treatment|sample|examples|data|raw|input|inputs"
+    "|table|all|train|test|id|no|nr|s|c|t|p"
+    "|txt|text|docx|vtt|srt|csv|tsv|xlsx|json|jsonl|ndjson|eaf|textgrid|cha"
 )
+# K1, P012s03, 3b: more than two letters are a word, and have to be known
+_CODE = re.compile(rf"(?:{_CODE_WORDS})?\d{{0,4}}|\d{{1,4}}[a-z]?|(?:[a-z]{{1,2}}\d{{1,4}}){{1,2}}[a-z]?")
+# Three numbers that could be day, month and year, or a month with a year in which an adult client may be born.
+_BORN = re.compile(
+    r"(?<!\d)(?:\d{1,2}[^a-z\d]+\d{1,2}[^a-z\d]+\d{1,2}"
+    r"|(?:19\d\d|200\d)[^a-z\d]+\d{1,2}|\d{1,2}[^a-z\d]+(?:19\d\d|200\d))(?!\d)"
+)
+_MANY_DIGITS = re.compile(r"(?:\d[^a-z\d]*){7}")
 
 
-def _is_code(text: str) -> bool:
-    """Tell whether an id is made of words of studies, of one or two letters, and of numbers of up to four digits."""
+def _is_code(text: str, names: frozenset[str]) -> bool:
+    """Tell whether an id is made of words of studies and of short codes, none of which names or numbers anybody."""
+    text = text.lower()
+    if not text.isascii() or _BORN.search(text) or _MANY_DIGITS.search(text):
+        return False
     if len(re.findall(r"\d+", text)) >= 3 and re.search(r"(?:19|20)\d\d", text):
         return False
-    parts = re.findall(r"[^\W\d_]+|\d+", text)
-    return all(len(p) <= 4 if p.isdecimal() else len(p) <= 2 or p.lower() in _CODE_WORDS for p in parts)
+    codes = re.findall(r"[a-z\d]+", text)
+    if not all(map(_CODE.fullmatch, codes)) or not names.isdisjoint([*codes, *re.findall(r"[a-z]+", text)]):
+        return False
+    # the last pattern finds codes
+    return not any(pattern.search(text) for _, pattern in _PATTERNS[:-1])
 
 
 def _parts(name: str) -> list[str]:
@@ -439,9 +470,6 @@ class _Finder:
         self.turns = transcript.turns
         self.known = _known()
         self.recogniser = recogniser
-        self.words = {turn.index: list(_WORD.finditer(turn.text)) for turn in self.turns}
-        self.small = {m[0] for part in self.words.values() for m in part if m[0].islower()}
-        self.capitals = self._capitals_tell()
         listed = [*listed, *_speakers(self.turns)]
         self.listed: dict[str, str] = {}
         for name, key in listed:
@@ -450,16 +478,32 @@ class _Finder:
         self.anywhere = {_plain(n) for n, _ in listed if n.islower() or _plain(n) not in self._words_too}
         # names of several words, before their words
         self.whole = [
-            (re.compile(rf"(?<!\w){re.escape(name)}(?!\w)", re.IGNORECASE), key)
+            (re.compile(rf"(?<!\w){_spelt(name)}(?![\w{_ACCENTS}])", re.IGNORECASE), key)
             for name, key in sorted(self.listed.items(), key=lambda item: -len(item[0]))
-            if " " in name or not _WORD.fullmatch(name)
+            if not _PART.fullmatch(name) or not _WORD.fullmatch(name)
         ]
+        self.words = {turn.index: list(self._words(turn.text)) for turn in self.turns}
+        self.small = {_plain(m[0]) for part in self.words.values() for m in part if m[0].islower()}
+        self.capitals = self._capitals_tell()
         self.session: dict[str, str] = {}
         self.recognised: set[str] = set()
 
     @property
     def _words_too(self) -> frozenset[str]:
         return self.known.ambiguous | self.known.stay
+
+    def _words(self, text: str) -> Iterator[re.Match[str]]:
+        """Yield the words of a text; those such as "ex-anna" in parts, if a part is listed and the whole is no word."""
+        listed = self.listed.keys()
+        for match in _WORD.finditer(text):
+            base = _base(match[0])
+            parts = list(_PART.finditer(text, match.start(), match.start() + len(base)))
+            whole = {_plain(match[0]), _plain(base)}
+            plain = {_plain(part[0]).removesuffix(end) for part in parts for end in ("", "s")}
+            if len(parts) < 2 or listed.isdisjoint(plain) or not listed.isdisjoint(whole) or whole & self.known.stay:
+                yield match
+            else:
+                yield from parts
 
     def spans(self) -> dict[int, list[_Span]]:
         """Return the spans of each turn, in order, none within another."""
@@ -589,7 +633,13 @@ def _base(word: str) -> str:
 
 
 def _plain(word: str) -> str:
-    return word.casefold().replace("’", "'")
+    return unicodedata.normalize("NFC", word).casefold().replace("’", "'")
+
+
+def _spelt(name: str) -> str:
+    """Return the pattern of a name in NFC, for texts in NFC and in NFD."""
+    ways = (dict.fromkeys(("'", "’") if c == "'" else (c, unicodedata.normalize("NFD", c))) for c in name)
+    return "".join(f"(?:{'|'.join(map(re.escape, way))})" if len(way) > 1 else re.escape(*way) for way in ways)
 
 
 def _blank(text: str, spans: Iterable[_Span]) -> str:
@@ -623,12 +673,16 @@ def _speakers(turns: Sequence[Turn]) -> Iterator[tuple[str, str]]:
     from .readers.labels import is_known
 
     for label in dict.fromkeys(turn.speaker for turn in turns):
-        words = [_base(m[0]) for m in _WORD.finditer(label)]
-        if is_known(label) or len(words) > 5:
-            continue
-        for word in words:
-            if len(word) > 2 and _plain(word) not in _known().stay and not is_known(word):
-                yield word.capitalize() if word.islower() else word, f"\0speaker {label}"
+        for n, part in enumerate(map(str.strip, re.split(r"[()]", label))):
+            words = [_base(m[0]) for m in _WORD.finditer(part)]
+            if is_known(part) or len(words) > 5:
+                continue
+            for word in words:
+                # small letters in brackets are a remark, as in "Ann (on the phone)", unless all the label is in them
+                if n and word.islower() and not label.islower():
+                    continue
+                if len(word) > 2 and _plain(word) not in _known().stay and not is_known(word):
+                    yield word.capitalize() if word.islower() else word, f"\0speaker {label}"
 
 
 @lru_cache(maxsize=1)
