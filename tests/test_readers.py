@@ -354,6 +354,12 @@ def test_a_header_says_who_has_which_role(read, head):
     assert session.meta == {"header_lines": sum(map(bool, head.split("\n")))}
 
 
+def test_a_header_names_labels_that_come_once(read):
+    (session,) = read("Therapist: AW (female, 45)\nClient: k12, f, 31\n\nAW: How was the week?\nk12: It did not help.")
+    assert said(session) == [("AW", "How was the week?"), ("k12", "It did not help.")]
+    assert session.roles == {"aw": "therapist", "k12": "client"}
+
+
 def test_a_header_of_the_letters_that_are_the_labels(read):
     (session,) = read("P: Psychologist\nC: Client\n\nP: How was it?\nC: Fine.\nP: Good.\nC: Yes.")
     assert len(session.utterances) == 4
@@ -361,7 +367,8 @@ def test_a_header_of_the_letters_that_are_the_labels(read):
 
 
 @pytest.mark.parametrize(
-    "first", ["Therapist: AW, come in and take a seat.", "Therapist: Is AW here?", "AW: Client 7?", "AW: Doctor."]
+    "first",
+    ["Therapist: AW, come in and take a seat.", "Therapist: Is AW here?", "AW: Client 7?", "AW: Doctor.", "C: Doctor"],
 )
 def test_words_to_somebody_are_not_a_header(read, first):
     (session,) = read(f"{first}\n\n{CODED}")

@@ -65,6 +65,7 @@ def dialogue(first: str, second: str) -> list[str]:
         *((label, "therapist") for label in ("Psychologist", "Therapist (Mei)", "Social worker", "Nurse Bell", "I")),
         *((label, "client") for label in ("C", "Cl", "P", "Pt", "P2", "PAR", "Patient", "Client A", "Interviewee")),
         *((label, "other") for label in ("Observer", "Interpreter", "Mother", "Client's mother", "Partner")),
+        *((label, "client") for label in ("C [crying]", "C (laughs)", "P2 (to T)", "Speaker 1 (client)")),
         *((label, None) for label in ("Speaker 1", "SPEAKER_00", "Tess", "Pat", "Carl", "🙂 Sam", "نور")),
     ],
 )
@@ -136,9 +137,9 @@ def test_a_given_role_that_does_not_exist_is_an_error() -> None:
 @pytest.mark.parametrize(
     ("lines", "reason"),
     [
-        ([": Hello.", ": Hi."], "no utterance has a speaker's label"),
+        ([": Hello.", ": Hi."], "no utterance has a speaker's label.* in text by `LABEL: words`"),
         (["C: Hello.", "C: Is anybody there?"], "the only speaker is 'c'"),
-        (["C: Hello.", ": Come in and take a seat.", ": How was the week?"], "more than half of the words"),
+        (["C: Hello.", ": Come in and take a seat.", ": How was the week?"], "more than half of the words.*`LABEL"),
         (["Ana: One two three.", "Ben: One two three.", "Cy: One two three."], "more than two speakers"),
         (["T: "], "no talk"),
     ],
@@ -146,6 +147,36 @@ def test_a_given_role_that_does_not_exist_is_an_error() -> None:
 def test_a_session_that_cannot_be_told_apart_is_refused_with_the_reason(lines: list[str], reason: str) -> None:
     with pytest.raises(RoleError, match=reason):
         segment(raw(*lines), id="s")
+
+
+def test_roles_of_whom_little_is_said_are_unclear_unless_given() -> None:
+    talk = raw("Therapist: Sit down.", "Client: Thanks.", "AW: How was the week, then?", "K12: This is not helping.")
+    with pytest.raises(RoleError, match=r"less than half of the words.*--roles") as caught:
+        segment(talk, id="s")
+    assert "aw" not in str(caught.value).lower()
+    given = segment(talk, id="s", roles={"AW": "therapist", "K12": "client"})
+    assert [turn.role for turn in given][2:] == ["therapist", "client"]
+    rest = {"AW": "other", "K12": "other"}
+    assert [turn.role for turn in segment(talk, id="s", roles=rest)] == ["therapist", "client", "other", "other"]
+
+
+def test_talk_of_somebody_unknown_is_no_less_unclear() -> None:
+    with pytest.raises(RoleError, match="less than half of the words"):
+        segment(raw("T: How was it?", "C: Long.", "Unknown: It went on and on and on for the whole of it."), id="s")
+
+
+def test_roles_that_the_head_of_a_file_names_go_before_labels_and_after_given_ones() -> None:
+    talk = raw("P: How was it?", "C: Fine.", roles={"p": "therapist", "c": "client"})
+    transcript = segment(talk, id="s")
+    assert [turn.role for turn in transcript] == ["therapist", "client"]
+    assert transcript.meta["role_source"] == "labels"
+    swapped = segment(talk, id="s", roles={"P": "client", "C": "therapist"})
+    assert [turn.role for turn in swapped] == ["client", "therapist"]
+
+
+def test_a_label_left_in_the_talk_is_flagged() -> None:
+    transcript = segment(raw("T: Hello.", "C: Hi.", meta={"labels_in_talk": 1}), id="s")
+    assert transcript.meta["flags"] == ["label_in_talk", "no_times"]
 
 
 def test_beside_two_main_speakers_a_third_is_other() -> None:

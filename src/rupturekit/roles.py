@@ -16,6 +16,8 @@ MAIN_SHARE = 0.8
 """Two speakers with more than this share of the words are the two of the session."""
 _CONTRADICTION = 0.97
 _WORST_LABELLED = 0.5
+_LEAST_TOLD = 0.5
+_LABEL_THEM = "Label the speakers in the file, in text by `LABEL: words` at the beginning of a line"
 
 RoleSource = Literal["labels", "given", "inferred"]
 
@@ -63,9 +65,14 @@ _PAIRS: Mapping[str, Role] = {
     "case manager": "therapist",
     "care coordinator": "therapist",
 }
+_UNKNOWN = re.compile("unk|unidentified")
 _GENERIC = re.compile(
     r"(?:speaker|spk|spkr|person|voice|male|female|man|woman|s|m|f|a|b)?[ _.#-]*\d{0,4}", re.IGNORECASE
 )
+
+
+# The key of a label has lost a bracket at its edge.
+_BRACKETED = re.compile(r"\([^()]*(?:\)|$)|\[[^\[\]]*(?:\]|$)")
 
 
 def speaker_key(label: str | None) -> str:
@@ -88,7 +95,14 @@ def role_of_label(label: str) -> Role | None:
     ['therapist', 'client', 'therapist', 'therapist', 'therapist', 'other']
     >>> [role_of_label(label) for label in ("Speaker 1", "Pat Smith", "Ana")]
     [None, None, None]
+    >>> [role_of_label(label) for label in ("C [crying]", "Speaker 1 (client)", "Client (mother)")]
+    ['client', 'client', 'other']
     """
+    # what stands in brackets counts where it names a role, and is else a remark
+    return _role_of_words(label) or _role_of_words(_BRACKETED.sub(" ", label))
+
+
+def _role_of_words(label: str) -> Role | None:
     words = re.findall(r"[^\W\d_]+", speaker_key(label).replace("'s", "").replace("’s", ""))
     joined = " ".join(words)
     if joined in _SHORT:
@@ -230,11 +244,16 @@ def infer_therapist(first: Iterable[str], second: Iterable[str]) -> float:
 # --- the decision ---------------------------------------------------------------------------------
 
 
-def assign_roles(talk: Sequence[tuple[str | None, str]], given: Mapping[str, str] | None = None) -> Roles:
+def assign_roles(
+    talk: Sequence[tuple[str | None, str]],
+    given: Mapping[str, str] | None = None,
+    stated: Mapping[str, Role] | None = None,
+) -> Roles:
     """Decide the role of every speaker of a session.
 
-    Labels decide if they name a role; of two main speakers, one known role tells the other. A given map
-    goes before labels. Where neither tells, the talk of the two main speakers does.
+    Labels decide if they name a role; of two main speakers, one known role tells the other. What the head of
+    the file states goes before labels, and a given map before both. Where none tells, the talk of the two main
+    speakers does.
 
     Parameters
     ----------
@@ -242,12 +261,14 @@ def assign_roles(talk: Sequence[tuple[str | None, str]], given: Mapping[str, str
         The utterances in order.
     given : mapping, optional
         Speaker label (in any case) to ``therapist``, ``client`` or ``other``.
+    stated : mapping, optional
+        `speaker_key` to role, as the file itself says.
 
     Raises
     ------
     RoleError
-        If there is no telling, or only with less than `CONFIDENCE`; or if the map names a speaker who
-        is not there.
+        If there is no telling, or only with less than `CONFIDENCE`, or of less than half of the words; or if the
+        map names a speaker who is not there.
 
     Examples
     --------
@@ -261,11 +282,10 @@ def assign_roles(talk: Sequence[tuple[str | None, str]], given: Mapping[str, str
     keys = [key for key in words if key]
     total = sum(words.values())
     if not keys:
-        raise RoleError("no utterance has a speaker's label; who speaks is not guessed. Label the speakers in the file")
+        raise RoleError(f"no utterance has a speaker's label; who speaks is not guessed. {_LABEL_THEM}")
     if words.get("", 0) > _WORST_LABELLED * total:
         raise RoleError(
-            "more than half of the words have no speaker's label; who speaks is not guessed. "
-            "Label the speakers in the file"
+            f"more than half of the words have no speaker's label; who speaks is not guessed. {_LABEL_THEM}"
         )
     named = _from_map(given, keys) if given else {}
     if given:
@@ -274,7 +294,7 @@ def assign_roles(talk: Sequence[tuple[str | None, str]], given: Mapping[str, str
         source = "labels"
     roles: dict[str, Role] = {}
     for key in keys:
-        role = named.get(key) or role_of_label(key)
+        role = named.get(key) or (stated or {}).get(key) or role_of_label(key)
         if role:
             roles[key] = role
     if len(keys) == 1:
@@ -293,6 +313,12 @@ def assign_roles(talk: Sequence[tuple[str | None, str]], given: Mapping[str, str
             raise RoleError(f"the given roles leave the session without a {lacking}; speakers: {_list(keys)}")
         source = "inferred"
         roles, confidence = _from_talk(talk, keys, main, two)
+    told = sum(words[key] for key, role in roles.items() if key in named or role != "other" or not _UNKNOWN.match(key))
+    if told < _LEAST_TOLD * total:
+        raise RoleError(
+            "therapist and client can be told, but less than half of the words are theirs or of somebody else whose "
+            f"part is known. Give the roles (--roles LABEL=client). Speakers: {_list(keys)}"
+        )
     everyone: dict[str, Role] = {key: roles.get(key, "other") for key in words}
     return Roles(everyone, source, confidence)
 

@@ -33,6 +33,7 @@ SESSION_FLAGS: Mapping[str, str] = {
     "roles_inferred": "roles were inferred from the talk",
     "roles_contradicted": "the talk says that the labels of therapist and client are swapped",
     "third_speaker": "somebody beside therapist and client speaks",
+    "label_in_talk": "words before a colon look like a label and were left in the talk of the speaker before",
     "unknown_speaker": "some talk has no speaker's label, or one that says unknown",
     "many_one_word_turns": "two fifths or more of the client's turns are one word",
     "minute_long_turns": "some turn lasts a minute or more; speaker changes may have been missed",
@@ -200,6 +201,8 @@ def session_flags(transcript: Transcript) -> tuple[str, ...]:
     for turn in transcript.of("other"):
         unknown = turn.speaker.lower().startswith(("unknown", "unidentified"))
         flags.add("unknown_speaker" if unknown else "third_speaker")
+    if transcript.meta.get("labels_in_talk"):
+        flags.add("label_in_talk")
     by_turn = [(turn, turn_flags(turn)) for turn in turns]
     brief = [turn for turn, found in by_turn if "one_word" in found and turn.role == "client"]
     n_client = sum(turn.role == "client" for turn in turns)
@@ -287,7 +290,7 @@ def segment(
         raise RoleError("no talk in this session")
     # A silence on a line of its own is nobody's; it must not look like an unknown speaker.
     talk = [(u.speaker, u.text) for u in utterances if u.speaker or not _is_mark(u.text)]
-    decided = assign_roles(talk or [(None, "")], roles)
+    decided = assign_roles(talk or [(None, "")], roles, raw.roles)
     role_of = decided.of
     if raw.numbered:
         drafts = _as_numbered(utterances, role_of)

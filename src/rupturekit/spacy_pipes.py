@@ -402,7 +402,7 @@ def _labelled(text: str, known: set[str]) -> list[tuple[str, int, int]]:
     from .roles import speaker_key
 
     lines = [(line.start(), line[0].rstrip()) for line in _LINE.finditer(text)]
-    split = [split_label(line) for _, line in lines]
+    split = [split_label(line, remark=False) for _, line in lines]
     speakers = choose((parts[0] if parts else None for parts in split), lone=False)
     turns: list[tuple[str, int, int]] = []
     for (start, line), parts in zip(lines, split):

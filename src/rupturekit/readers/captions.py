@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from rupturekit.readers.labels import choose, tidy
+from rupturekit.readers.labels import choose, missed, tidy
 from rupturekit.readers.raw import RawSession, Source, Utterance, clean, span
 from rupturekit.readers.text import is_silence, split_label
 
@@ -87,7 +87,11 @@ def read(source: Source, format: str, columns: Mapping[str, str] | None) -> list
         last, who = said.cue, now
         parts.append(text)
     close()
-    return [RawSession(None, tuple(out), format, source.encoding)]
+    left = missed(
+        (said.label for said in pieces() if not (said.voice or said.label in speakers or is_silence(said.text))),
+        speakers,
+    )
+    return [RawSession(None, tuple(out), format, source.encoding, meta={"labels_in_talk": left} if left else {})]
 
 
 def _cues(source: Source) -> Iterator[_Cue]:

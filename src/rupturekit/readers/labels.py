@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+from itertools import islice
 
 # What people put before talk to say who speaks. Only whether it names a speaker is decided here;
 # which role that is comes later.
@@ -32,7 +33,32 @@ _TALK = re.compile(
     "um|huh|ah|fine|thanks|hello|hi|bye|please|sorry|exactly|true|wow|good|great|not|just|"
     "http|https|www|ps|nb|re|fyi)"
 )
+# Words of which talk is made and names are not, in addition.
+_PLAIN = frozenset(
+    "a an the and or but if nor than as my your his her its our their me him us them who whom whose which where when "
+    "mine yours myself yourself these those there here am is are was were be been being isn't wasn't it's that's "
+    "what's he's she's i'm do does did don't didn't doing done have has had having can can't could would should must "
+    "say says said saying tell told tells ask asked asks goes went go think thought feel felt know mean means meant "
+    "in on at to from with without about into after before during between over under for by of up out off like such "
+    "some any all each every other another same no only also too very really more most much many few less least "
+    "one two three four five six ten next last today tomorrow yesterday morning evening night day days week weeks "
+    "month year time times minute monday tuesday wednesday thursday friday saturday sunday january february march "
+    "july september october november december way things something nothing everything anything "
+    "case worst best better worse reason reasons rule idea result conclusion truth bottom line number part steps "
+    "points mood anxiety situation thoughts feelings feeling evidence trigger triggers behaviour behavior emotion "
+    "emotions pros cons".split()
+)
 _PARTICLES = re.compile("de|da|di|del|der|van|von|bin|ibn|al|el|la|le|y|und|of|the")
+# In brackets beside a label: "(cont)", or how or to whom something is said. Whom it names stays a part of the label.
+_REMARK = re.compile(r"(?P<label>.*[^\s(\[])\s*(?P<remark>\([^()\[\]]{1,40}\)|\[[^()\[\]]{1,40}\])")
+_BRACKETED = re.compile(r"\([^()]*\)|\[[^\[\]]*\]")
+_CONTINUED = re.compile(r"(?i:cont|contd|cont['’]?d|continue[sd]|continuing)\.?")
+_HOW = re.compile(
+    r"(?i:laugh|chuckl|giggl|cry(?:ing)?\b|crie[sd]|sob(?:s|bing)?\b|sigh|nod(?:s|ding)?\b|smil|whisper|shout|paus|tear"
+    r"|sniff|mumbl|shrug|cough|silen|quiet)"
+    r"[\w\s,;.'’-]*"
+    r"|(?:[a-zà-ÿ]+(?:ing|ly|ful|ible|able|s)|to|with|in|under|off|on|over|after|long|short|still|very)\b[\w\s,;.'’-]*"
+)
 # Marks of writing direction, and the byte-order mark, cling to right-to-left names.
 _MARKS = dict.fromkeys(map(ord, "\u200b\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\ufeff"))
 
@@ -53,6 +79,25 @@ def is_known(label: str) -> bool:
     return _KNOWN.fullmatch(label.lower()) is not None
 
 
+def split_remark(label: str) -> tuple[str, str]:
+    """Split ``C [crying]`` into the label and the remark; "(cont)" and the like are no remark, and left out.
+
+    Examples
+    --------
+    >>> [split_remark(label) for label in ("C [crying]", "T (cont'd)", "Therapist (Ana)", "C (mother)")]
+    [('C', '[crying]'), ('T', ''), ('Therapist (Ana)', ''), ('C (mother)', '')]
+    """
+    match = _REMARK.fullmatch(label)
+    if match is None:
+        return label, ""
+    inside = match["remark"][1:-1].strip()
+    if _CONTINUED.fullmatch(inside):
+        return match["label"], ""
+    if _HOW.fullmatch(inside) and not any(is_known(word) for word in inside.split()[:1]):
+        return match["label"], match["remark"]
+    return label, ""
+
+
 def split_number(label: str) -> tuple[str, str] | None:
     """Split ``T12`` into ``T`` and ``12``; None where the number would tell people apart."""
     match = _NUMBERED.fullmatch(label)
@@ -68,13 +113,26 @@ def is_name(label: str) -> bool:
     --------
     >>> [is_name(label) for label in ("Ana de Souza", "Dr. Lee", "🙂 Sam", "I told him", "Well")]
     [True, True, True, False, False]
+    >>> [is_name(label) for label in ("Souza, Ana", "Dan Lee, PhD", "Well, Ana", "Ana, no")]
+    [True, True, False, False]
     """
     words = label.split()
+    if len(words) > 1 and "," in label:
+        # "Lee, Dan" and "Dan Lee, PhD"
+        words = [word.removesuffix(",") for word in words[:-1]] + words[-1:]
+        if _is_talk(label):
+            return False
     if not 1 <= len(words) <= 5 or len(label) > 50 or _TALK.fullmatch(label.lower()):
         return False
     if _TALK.fullmatch(words[0].lower()) or not any(map(_is_sign, label)):
         return False
     return all(map(_is_name_word, words)) and label.count("(") == label.count(")")
+
+
+def _is_talk(label: str) -> bool:
+    """Tell whether some word of this, but for brackets, is one of which talk is made."""
+    words: list[str] = re.findall(r"[^\W\d_]+(?:['’][^\W\d_]+)?", _BRACKETED.sub(" ", label).lower().replace("’", "'"))
+    return not words or any(word in _PLAIN or _TALK.fullmatch(word) for word in words)
 
 
 def _is_sign(char: str) -> bool:
@@ -98,11 +156,17 @@ def is_handle(label: str) -> bool:
     return " " not in label and len(label) <= 20 and label[:1].isalpha() and not _TALK.fullmatch(label)
 
 
+def _could_be_label(label: str) -> bool:
+    """Tell whether several words that come back could be a label, in whatever form."""
+    return 2 <= len(label.split()) <= 6 and not any(char in ';!?"“”…' for char in label) and not _is_talk(label)
+
+
 def choose(candidates: Iterable[str | None], *, lone: bool) -> frozenset[str]:
     """Decide which of the candidates name speakers.
 
-    A word for a party always does. A name does when it comes back. A name that comes once is
-    taken where the speakers are not yet told by others, or with ``lone``, if all the talk is labelled.
+    A word for a party always does. A name does when it comes back, and other words, if talk is not made of them,
+    when they do so three times. A name that comes once is taken where the speakers are not yet told by others, or
+    with ``lone``, if all the talk is labelled.
 
     Parameters
     ----------
@@ -126,10 +190,55 @@ def choose(candidates: Iterable[str | None], *, lone: bool) -> frozenset[str]:
         for label, count in counts.items()
         if is_known(label)
         or (count >= 2 and is_name(label))
-        or (count >= 3 and count >= 0.1 * len(lines) and is_handle(label))
+        or (count >= 3 and (_could_be_label(label) or (count >= 0.1 * len(lines) and is_handle(label))))
     }
     names = {label for label in counts if label in taken or is_name(label)}
     covered = sum(counts[label] for label in names) >= 0.9 * len(lines)
     if covered and (lone or len(taken) < 2):
         return frozenset(names)
     return frozenset(taken)
+
+
+def missed(labels: Iterable[str | None], speakers: Collection[str]) -> int:
+    """Count the labels left in the talk that look as if they named a speaker.
+
+    That is a name, a word that is a slip of the pen away from a speaker's label, and a word in small letters that
+    comes three times.
+
+    Parameters
+    ----------
+    labels : iterable of str or None
+        What stands before a colon on the lines that have been taken for talk.
+    speakers : collection of str
+        The labels that name speakers.
+
+    Examples
+    --------
+    >>> missed(["cleint", "Remember", "the thing is", None, "Tan, Jake"], {"therapist", "client"})
+    2
+    """
+    # Only the first speakers, so that a file with very many costs no more than its length.
+    near = [speaker.lower() for speaker in islice(speakers, 20) if 4 <= len(speaker) <= 20]
+    counts = Counter(label for label in labels if label is not None)
+    return sum(
+        count
+        for label, count in counts.items()
+        if not _is_talk(label)
+        and (
+            is_name(label)
+            or (count >= 3 and is_handle(label))
+            or any(_is_slip(label.lower(), speaker) for speaker in near)
+        )
+    )
+
+
+def _is_slip(one: str, other: str) -> bool:
+    """Tell whether two words differ by one or two letters, or by two that changed places."""
+    if abs(len(one) - len(other)) > 2 or (one[:1] != other[:1] and one[-1:] != other[-1:]):
+        return False
+    row = list(range(len(other) + 1))
+    for n, char in enumerate(one, start=1):
+        above, row = row, [n]
+        for m, against in enumerate(other, start=1):
+            row.append(min(above[m] + 1, row[-1] + 1, above[m - 1] + (char != against)))
+    return row[-1] <= (2 if len(other) > 5 else 1)

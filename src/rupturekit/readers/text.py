@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any, NamedTuple
 
-from rupturekit.readers.labels import choose, is_known, is_name, split_number, tidy
+from rupturekit.readers.labels import choose, is_known, is_name, missed, split_number, split_remark, tidy
 from rupturekit.readers.raw import RawSession, Source, Utterance, clean, span
+from rupturekit.roles import role_of_label, speaker_key
+from rupturekit.transcript import Role
 
 _CLOCK = r"(?:\d{1,3}:\d{1,2}:\d{1,2}|\d{1,3}:\d{2})(?:[.,]\d{1,9})?"
 _TO = r"\s*(?:-->|[-–—]|to)\s*"
@@ -21,17 +23,22 @@ _STAMP = re.compile(
 # Seconds need square brackets: "(2.5)" is how conversation analysts write a pause.
 _SECONDS = re.compile(rf"\[\s*(?P<start>\d+\.\d+|\d+(?=\s*s))\s*s?(?:{_TO}(?P<end>\d+(?:\.\d+)?)\s*s?)?\s*\][\s:]*")
 _BOXED_STAMP = rf"[\[(<{{]\s*(?:{_CLOCK})(?:{_TO}(?:{_CLOCK}))?\s*[\])>}}]"
+# As f4transkript and its kin write it, before the words or at the end of the paragraph.
+_F4 = r"#(?P<clock>\d{1,2}:\d\d:\d\d)(?:-(?P<tenth>\d))?#"
+_F4_FIRST = re.compile(rf"(?P<before>(?:[^:：#]{{1,60}}[:：]\s*)?){_F4}")
+_F4_LAST = re.compile(rf"{_F4}\s*$")
 _NUMBER = re.compile(r"(?:#?(?P<plain>\d{1,6})[.):]?|[\[(]#?(?P<boxed>\d{1,6})[\])][.:]?)[ \t]+")
 # Everything here is bounded, so that a line of any length costs the same.
 _LABEL = re.compile(
     r"(?:\*\*)?(?:\[(?P<box>[^\]\[:：]{1,60})\]|(?P<name>[^:：\t\[\]<>{}]{1,60}?))"
-    rf"\s*(?P<stamp>{_BOXED_STAMP}|(?<=\s){_CLOCK})?\s*(?:\*\*)?"
+    rf"\s*(?P<stamp>{_BOXED_STAMP}|(?<=\s){_CLOCK})?\s*(?P<remark>\[[^:：\[\]]{{1,40}}\])?\s*(?:\*\*)?"
     rf"(?P<sep>[:：](?!\d)|(?<!\d)[:：]|\t)(?!//)(?:\*\*)?\s*(?P<after>{_BOXED_STAMP})?\s*"
 )
 _ALONE = re.compile(
     rf"(?:\*\*)?(?P<name>[^:：\t\[\]<>{{}}]{{1,60}}?)(?:\s*(?P<stamp>{_BOXED_STAMP}|(?<=\s){_CLOCK}))?(?:\*\*)?"
 )
 _PREFIX = 200
+_LINE_NUMBER = re.compile(r"(?:(\d{1,6})[.)]?|[\[(](\d{1,6})[\])])(?:[ \t]+|$)")
 
 # A transcribed silence, or a timed pause in the notation of conversation analysis.
 _SILENCE = re.compile(
@@ -109,20 +116,28 @@ _HEADER_WORDS = re.compile(
     re.IGNORECASE,
 )
 _KEY = re.compile(r"([^:：]{1,40})[:：]\s*(.*)")
+# "Therapist: AW (female, 45)" and "AW = therapist"
+_PRESENTED = re.compile(r"([^:：=]{1,40})[:：=]\s*(.{1,80})")
+_FEW_WORDS = 8
 
 
 def read(source: Source, format: str, columns: Mapping[str, str] | None) -> list[RawSession]:
     """Read one session from plain text."""
     parsed = parse(enumerate(source.text.split("\n"), start=1))
-    return [RawSession(None, parsed.utterances, format, source.encoding, parsed.numbered, dict(parsed.meta))]
+    return [parsed.session(format, source.encoding)]
 
 
 class Parsed(NamedTuple):
-    """What lines of text held: utterances, whether these are numbered, facts from the header."""
+    """What lines of text held: utterances, whether these are numbered, facts and roles from the header."""
 
     utterances: tuple[Utterance, ...]
     numbered: bool
     meta: Mapping[str, Any]
+    roles: Mapping[str, Role]
+
+    def session(self, format: str, encoding: str | None = None) -> RawSession:
+        """Return this as a session without an id."""
+        return RawSession(None, self.utterances, format, encoding, self.numbered, dict(self.meta), self.roles)
 
 
 @dataclass(slots=True)
@@ -140,42 +155,79 @@ class _Line:
     start: str | None = None
     end: str | None = None
     stamped: bool = False  # begins with a time even if it has no label
+    until: str | None = None  # a time at its end
+    remark: str = ""  # what stands in brackets beside a label
     speaker: str | None = None
 
 
-def parse(lines: Iterable[tuple[int, str]], *, talk_follows: bool = False) -> Parsed:
+def parse(lines: Iterable[tuple[int, str]], *, below: Iterable[str | None] | None = None) -> Parsed:
     """Read numbered lines of plain text as one session.
 
     A label holds until the next one. Lines before the first speaker are dropped where they look
     like a header, and kept without a speaker where they look like talk; so are lines without any
-    speaker if ``talk_follows`` them (in a table). A silence on a line of its own is an utterance
-    without a speaker.
+    speaker if talk follows them in a table, whose labels are ``below``. A silence on a line of its own is an
+    utterance without a speaker.
     """
     found: list[_Line] = []
     fresh = True
-    for number, raw in lines:
-        text = raw.strip().lstrip("\ufeff")
+    for number, text in _unnumbered([(number, raw.strip().lstrip("\ufeff")) for number, raw in lines]):
         if text:
             found.append(_look(number, text, fresh))
         fresh = not text
     _assign(found)
-    speaking = [line for line in found if line.speaker is not None]
-    top, meta = _header(found, speaking, talk_follows)
+    top, meta, roles = _header(found, below)
     found = [line for n, line in enumerate(found) if n not in top]
     speaking = [line for line in found if line.speaker is not None]
+    speakers = dict.fromkeys(line.speaker for line in speaking if line.speaker)
     numbered = _number(speaking)
     if top:
         meta["header_lines"] = len(top)
-    return Parsed(tuple(_join(found)), numbered, meta)
+    talk = (
+        line.label for line in found if line.speaker is None and not (_is_event(line) or _is_header_key(line.label))
+    )
+    if left := missed(talk, speakers):
+        meta["labels_in_talk"] = left
+    return Parsed(tuple(_join(found)), numbered, meta, roles)
 
 
-def split_label(line: str) -> tuple[str, str] | None:
-    """Split a line at its first colon into what may be a speaker and the words after it."""
+def split_label(line: str, *, remark: bool = True) -> tuple[str, str] | None:
+    """Split a line at its first colon into what may be a speaker and the words after it.
+
+    A remark beside the label, ``C [crying]: No.``, goes before the words, unless these are wanted without.
+    """
     match = _LABEL.match(line[:_PREFIX])
     if match is None or match["sep"] == "\t":
         return None
+    label, beside = _label(match)
+    words = line[match.end() :]
+    return (label, f"{beside} {words}" if beside and remark else words) if label else None
+
+
+def _label(match: re.Match[str]) -> tuple[str, str]:
+    """Return the label that was found and the remark beside it."""
     label = tidy(match["box"] or match["name"] or "")
-    return (label, line[match.end() :]) if label else None
+    return split_remark(f"{label} {match['remark']}" if label and match["remark"] else label)
+
+
+def _unnumbered(lines: Sequence[tuple[int, str]]) -> list[tuple[int, str]]:
+    """Take the numbers off the lines where nearly all count on from the one before, wrapped ones too.
+
+    Numbers before labels alone count turns, and stay.
+    """
+    written = [(text, _LINE_NUMBER.match(text)) for _, text in lines if text]
+    counts = [int(match[1] or match[2]) if match else None for _, match in written]
+    steps = sum(a is not None and b == a + 1 for a, b in pairwise(counts))
+    if steps < 0.8 * len(written):
+        return list(lines)
+    bare = [text[match.end() :] if (match := _LINE_NUMBER.match(text)) else text for _, text in lines]
+    labels = [_look(0, text, False).label for text in bare]
+    said = [label for label, text in zip(labels, bare, strict=True) if text and not is_silence(text)]
+    speakers = choose(said, lone=False)
+    turns = sum(label in speakers for label in said) >= 0.9 * len(said)
+    return [
+        (number, text if turns and label in speakers else words)
+        for (number, text), words, label in zip(lines, bare, labels, strict=True)
+    ]
 
 
 def is_silence(text: str) -> bool:
@@ -191,7 +243,12 @@ def is_silence(text: str) -> bool:
 
 def _look(number: int, text: str, fresh: bool) -> _Line:
     """Take a line apart: number and time in either order, then a label, then words."""
+    if mark := _F4_FIRST.match(text):
+        text = f"{mark['before']}[{_f4(mark)}]{text[mark.end() :]}"
     line = _Line(number, text, fresh, rest=text)
+    if mark := _F4_LAST.search(text, max(0, len(text) - 20)):
+        line.until = _f4(mark)
+        line.text = line.rest = text = text[: mark.start()].rstrip()
     if is_silence(text) or _END.fullmatch(text[:_PREFIX]):
         return line
     head, at = text[:_PREFIX], 0
@@ -212,15 +269,19 @@ def _look(number: int, text: str, fresh: bool) -> _Line:
         line.id, line.boxed_id = numeral["plain"] or numeral["boxed"], bool(numeral["boxed"])
         at = numeral.end()
     match = _LABEL.match(head, at)
-    label = tidy(match["box"] or match["name"] or "") if match else ""
+    label, remark = _label(match) if match else ("", "")
     # A tab parts label and words only where the label is beyond doubt.
     if match and label and (match["sep"] != "\t" or is_known(label)):
-        line.label, line.rest = label, text[match.end() :]
+        line.label, line.rest, line.remark = label, text[match.end() :], remark
         _take_stamp(line, match["stamp"] or match["after"])
     elif len(text) <= 80 and (match := _ALONE.fullmatch(head, at)):
-        line.alone = tidy(match["name"])
+        line.alone, line.remark = split_remark(tidy(match["name"]))
         _take_stamp(line, match["stamp"])
     return line
+
+
+def _f4(mark: re.Match[str]) -> str:
+    return f"{mark['clock']}.{mark['tenth'] or 0}"
 
 
 def _take_stamp(line: _Line, stamp: str | None) -> None:
@@ -238,9 +299,10 @@ def _assign(lines: list[_Line]) -> None:
         ),
         lone=False,
     )
+    speakers |= _stated(lines)
     for line in lines:
         if line.label in speakers:
-            line.speaker = line.label
+            line.speaker, line.rest = line.label, f"{line.remark} {line.rest}".strip()
     if not any(line.speaker for line in lines):
         _assign_alone(lines)
     for line in lines:
@@ -252,6 +314,23 @@ def _assign(lines: list[_Line]) -> None:
                 line.rest = line.text[cut.end() :] if cut else line.text
             if not line.stamped:
                 line.start = line.end = None
+
+
+def _stated(lines: list[_Line]) -> frozenset[str]:
+    """Return the labels that the first labelled lines name beside a role, as ``Client: K12`` does."""
+    keys: dict[str, list[str]] = {}
+    for line in lines:
+        if line.label is not None:
+            keys.setdefault(speaker_key(line.label), []).append(line.label)
+    found: set[str] = set()
+    for line in lines:
+        if line.label is None or _is_header_key(line.label):
+            continue
+        presented = _presented(line, keys)
+        if presented is None or len(keys[speaker_key(line.label)]) > 1 or presented[0] == speaker_key(line.label):
+            break
+        found.update(keys[presented[0]])
+    return frozenset(found)
 
 
 def _assign_alone(lines: list[_Line]) -> None:
@@ -267,8 +346,11 @@ def _assign_alone(lines: list[_Line]) -> None:
         and n + 1 < len(lines)
         and (is_known(line.alone) or (is_name(line.alone) and (line.fresh or timed(n))))
     ]
+    if 2 * sum(map(timed, candidates)) > len(candidates):
+        # A title above names with times is no name.
+        candidates = [n for n in candidates if timed(n) or is_known(lines[n].alone or "")]
     counts = Counter(lines[n].alone for n in candidates)
-    blocks = sum(line.fresh for line in lines)
+    blocks = sum(line.fresh for line in lines[candidates[0] if candidates else 0 :])
     taken = {label for label in counts if label and (counts[label] >= 2 or is_known(label))}
     stamped = any(timed(n) for n in candidates)
     # Names that come once count only where most blocks begin with a name and a time.
@@ -284,7 +366,7 @@ def _assign_alone(lines: list[_Line]) -> None:
     for n in candidates:
         # Two such lines in a row: the second is what the first one said.
         if lines[n].alone in taken and n != last + 1:
-            lines[n].speaker, lines[n].rest = lines[n].alone, ""
+            lines[n].speaker, lines[n].rest = lines[n].alone, lines[n].remark
             last = n
 
 
@@ -296,51 +378,73 @@ def _is_header_key(label: str | None) -> bool:
     return label is not None and label.lower() in _HEADER_KEYS
 
 
-def _header(lines: list[_Line], speaking: list[_Line], talk_follows: bool) -> tuple[set[int], dict[str, Any]]:
-    """Return which lines are header, by their place in the list, and the facts that they state."""
-    counts = Counter(line.speaker for line in speaking)
+def _header(lines: list[_Line], below: Iterable[str | None] | None) -> tuple[set[int], dict[str, Any], dict[str, Role]]:
+    """Return which lines are header, by their place in the list, and the facts and roles that they state."""
+    counts = Counter(line.speaker for line in lines if line.speaker is not None)
+    known = bool(counts) or below is not None
+    counts.update(label for label in below or () if label)
     first = _first_talk(lines, counts)
+    keys = {speaker_key(label) for label in counts}
     top: set[int] = set()
     meta: dict[str, Any] = {}
+    roles: dict[str, Role] = {}
     for n, line in enumerate(lines[:first]):
         key = _KEY.fullmatch(line.text) if len(line.text) <= 200 else None
         if key and _is_header_key(key[1].strip()):
             name, value = _HEADER_KEYS[key[1].strip().lower()], clean(key[2])
             if name and value:
                 meta.setdefault(name, value)
-        elif not (speaking or talk_follows):
+        elif not known:
             # Without speakers nothing tells where talk begins.
             break
+        elif presented := _presented(line, keys):
+            roles.setdefault(*presented)
         elif line.stamped or not (line.speaker or _looks_like_header(line.text)):
             continue
         top.add(n)
-    return top, meta
+    return top, meta, roles
 
 
-def _first_talk(lines: list[_Line], counts: Counter[str | None]) -> int:
+def _first_talk(lines: list[_Line], counts: Counter[str]) -> int:
     """Return the place of the first line that a speaker says.
 
-    ``Client: Ann Lee`` above talk that is labelled ``T:`` and ``C:`` says who takes part.
+    ``Client: Ann Lee`` above talk that is labelled ``T:`` and ``C:`` says who takes part; so does
+    ``Client: K12`` above talk that is labelled ``K12:``, and ``K12: client``.
     """
     repeated = sum(count for count in counts.values() if count >= 2)
+    keys = {speaker_key(label) for label in counts}
     for n, line in enumerate(lines):
         if line.speaker is None:
             continue
         said = line.rest
+        once = counts[line.speaker] == 1
         names_a_person = (
-            counts[line.speaker] == 1
-            and repeated >= 3
-            and len(line.speaker) > 2
-            and said
-            and (is_name(said) or said.isalnum())
-            and not line.start
-            and not line.id
+            once and repeated >= 3 and len(line.speaker) > 2 and (is_name(said.replace(",", "")) or said.isalnum())
         )
+        presented = _presented(line, keys)
+        names_a_label = once and presented is not None and presented[0] != speaker_key(line.speaker)
+        is_explained = not once and presented is not None and presented[0] == speaker_key(line.speaker)
         # The block of names must be closed by an empty line.
         closed = any(later.fresh for later in lines[n + 1 : n + 12] if n + 1 < len(lines))
-        if not (names_a_person and closed):
+        heads = names_a_label or ((names_a_person or is_explained) and closed)
+        if not heads or not said or line.start or line.id:
             return n
     return len(lines)
+
+
+def _presented(line: _Line, keys: Collection[str]) -> tuple[str, Role] | None:
+    """Return the label (by its key) and the role that a line at the top presents, either before the other."""
+    match = _PRESENTED.fullmatch(line.text)
+    if match is None or len(match[2].split()) > _FEW_WORDS or match[2].endswith((".", "?", "!", "…")):
+        return None
+    who = speaker_key(match[1])
+    lead, *inside = (part.strip() for part in re.split(r"[,;/()]", match[2]))
+    role = role_of_label(lead) if is_known(lead) and len(lead) > 2 else None
+    if role and who in keys:
+        return who, role
+    role = role_of_label(who)
+    named = next((speaker_key(part) for part in (lead, *inside) if part and speaker_key(part) in keys), None)
+    return (named, role) if role and named and named != who else None
 
 
 def _looks_like_header(text: str) -> bool:
@@ -402,6 +506,7 @@ def _join(lines: list[_Line]) -> list[Utterance]:
     parts: list[str] = []
     speaker: str | None = None
     pending: _Line | None = None  # a time on a line of its own, for what comes next
+    until: str | None = None  # the time at the end of the line before
 
     def close() -> None:
         nonlocal open_, parts
@@ -425,10 +530,13 @@ def _join(lines: list[_Line]) -> list[Utterance]:
         begins = open_ is None or line.speaker is not None or silent or line.stamped or pending is not None
         if begins or not labelled:
             close()
-            start_s, end_s = span(line.start, line.end)
+            start_s, end_s = span(line.start or until, line.end)
             open_ = Utterance(None if silent else speaker, "", start_s, end_s, line.line, line.id)
         pending = None
         parts.append(line.rest)
+        if line.until and open_ is not None:
+            open_ = replace(open_, end_s=span(open_.start_s, line.until)[1])
+        until = line.until
         if silent:
             close()
     close()

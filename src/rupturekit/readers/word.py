@@ -9,13 +9,14 @@ from typing import Any
 
 from rupturekit.readers.labels import is_known, is_name, tidy
 from rupturekit.readers.raw import RawSession, Source, Utterance, clean, seconds
-from rupturekit.readers.records import sessions
+from rupturekit.readers.records import NAMES, normal, sessions
 from rupturekit.readers.table import Row, by_role, from_rows, header_at
 from rupturekit.readers.text import is_silence, parse
 
 _W = "{http://schemas.openxmlformats.org/wordprocessingml/2006/main}"
 # What a tracked change took out, and text boxes, which Word stores twice.
 _HIDDEN = frozenset(f"{_W}{name}" for name in ("del", "moveFrom", "txbxContent", "pPr", "rPr"))
+_SPEAKER_NAMES = frozenset({*NAMES["speaker"], "person", "name", "voice"})
 _BREAKS = {f"{_W}tab": "\t", f"{_W}br": "\n", f"{_W}cr": "\n", f"{_W}noBreakHyphen": "-"}
 
 
@@ -47,7 +48,7 @@ def read(source: Source, format: str, columns: Mapping[str, str] | None) -> list
         if table is None:
             pending += block.lines or _as_lines(block.rows)
             continue
-        parts += _text(pending, format, talk_follows=True)
+        parts += _text(pending, format, [u.speaker for part in table for u in part.utterances])
         pending = []
         parts += table
     parts += _text(pending, format)
@@ -67,6 +68,7 @@ def _together(parts: Sequence[RawSession], format: str) -> list[RawSession]:
                 utterances=before.utterances + part.utterances,
                 numbered=(before.numbered or not before.utterances) and (part.numbered or not part.utterances),
                 meta={**part.meta, **before.meta},
+                roles={**part.roles, **before.roles},
             )
         )
     named = [session for id, session in found.items() if id is not None]
@@ -75,11 +77,9 @@ def _together(parts: Sequence[RawSession], format: str) -> list[RawSession]:
     return list(found.values())
 
 
-def _text(lines: Sequence[tuple[int, str]], format: str, *, talk_follows: bool = False) -> list[RawSession]:
-    parsed = parse(lines, talk_follows=talk_follows)
-    if not parsed.utterances and not parsed.meta:
-        return []
-    return [RawSession(None, parsed.utterances, format, None, parsed.numbered, dict(parsed.meta))]
+def _text(lines: Sequence[tuple[int, str]], format: str, below: Sequence[str | None] | None = None) -> list[RawSession]:
+    parsed = parse(lines, below=below)
+    return [parsed.session(format)] if parsed.utterances or parsed.meta else []
 
 
 def _blocks(body: Any) -> Iterator[_Block]:
@@ -168,7 +168,11 @@ def _table(rows: list[Row], source: Source, format: str, columns: Mapping[str, s
             if n < len(cells) and cells[n].strip()
         )
         return [RawSession(None, said, format)]
-    places = _guess(rows)
+    places = _guess(rows[1:])
+    if places is not None and _is_header(rows, places):
+        rows = rows[1:]
+    else:
+        places = _guess(rows)
     if places is None:
         return None
     records = []
@@ -195,7 +199,7 @@ def _spread(rows: Sequence[Row], text_at: int | None = None) -> list[Row]:
 
 def _guess(rows: Sequence[Row]) -> dict[str, int] | None:
     """Tell the columns of a table without a header by what stands in them."""
-    width = max(len(cells) for _, cells in rows)
+    width = max((len(cells) for _, cells in rows), default=0)
     columns = [[cells[n] for _, cells in rows if n < len(cells) and cells[n]] for n in range(width)]
     places: dict[str, int] = {}
     other: list[int] = []
@@ -220,6 +224,21 @@ def _guess(rows: Sequence[Row]) -> dict[str, int] | None:
         if n != places["text"] and few and all(is_known(name) or is_name(name) for name in labels):
             places.setdefault("speaker", n)
     return places if "speaker" in places else None
+
+
+def _is_header(rows: Sequence[Row], places: Mapping[str, int]) -> bool:
+    """Tell whether no cell of the first row fits its column: it is a header in words of its own."""
+    top = {key: rows[0][1][n] for key, n in places.items() if n < len(rows[0][1])}
+    (label,) = _labels([top.get("speaker", "")])
+    if not all(top.values()) or label in _labels(
+        [cells[n] for _, cells in rows[1:] for n in (places["speaker"],) if n < len(cells)]
+    ):
+        return False
+    marks = [top[key] for key in ("turn", "start", "end") if key in top]
+    if marks:
+        return not any(map(_is_mark, marks))
+    # Two columns: a speaker who says but one thing must not be taken for a header.
+    return normal(label) in _SPEAKER_NAMES or not (is_known(label) or is_name(label))
 
 
 def _labels(column: Sequence[str]) -> list[str]:
