@@ -212,7 +212,11 @@ def test_pylangacq_hears_the_same_speakers_times_and_words(name: str) -> None:
         (SESSION.replace("*THE:\tit sounds", "it sounds"), "this line is no header", 21),
         (SESSION.replace("*THE:\tit sounds", "*THE\tit sounds"), "this line is no header", 21),
         (SESSION.replace("*THE:\tit sounds", "*The one: it sounds"), "this line is no header", 21),
-        (SESSION.replace("*THE:\tit sounds", "*THA:\tit sounds"), "the speaker THA is not among @Participants", 21),
+        (
+            SESSION.replace("*THE:\tit sounds", "*THA:\tit sounds"),
+            "the speaker of this line is not among @Participants",
+            21,
+        ),
         (SESSION.replace("*THE:\tit", "*hopeless:\tit"), "the speaker of this line is not among @Participants", 21),
         (SESSION.replace("18200\x15", "18200"), "a time bullet is not closed", 21),
         (SESSION.replace("[= the diary]", "[= the diary"), "a square bracket is not closed", 21),

@@ -289,6 +289,18 @@ def test_a_broken_file_is_not_quoted(told: Told, name: str) -> None:
     assert not holds_canary((out / "run.json").read_bytes())
 
 
+@pytest.mark.parametrize("option", ["--no-text", "--deidentify"])
+def test_a_speakers_code_that_is_a_name_is_not_told(told: Told, option: str) -> None:
+    content = str(FILES["s.cha"])
+    code = re.search(r"^\*(\w+):", content, re.MULTILINE)
+    assert code
+    file = put(told.tmp_path / "in", "s.cha", content.replace(code[0], "*VANTREPL:", 1))
+    assert told("annotate", file, "--out", told.tmp_path / "out", "--no-model", option) == 1
+    run = (told.tmp_path / "out" / "run.json").read_text("utf-8")
+    assert "not among @Participants" in run
+    assert "VANTREPL" not in run + told.all
+
+
 # --- faults of the machine ------------------------------------------------------------------------------
 
 

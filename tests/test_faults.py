@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import builtins
 import errno
+import hashlib
 import os
 import shutil
 import signal
@@ -26,7 +27,7 @@ from rupturekit.batch import annotate_folder, check_output
 from rupturekit.cli import main
 from rupturekit.exchange import FORMATS
 from rupturekit.folders import whole_folder, write_whole
-from rupturekit.store import OutputError
+from rupturekit.store import OutputError, Store
 
 TALK = "T: How was the orchard?\n\nC: This isn't helping, you know.\n\nT: Tell me more.\n\nC: I don't know.\n\n" * 3
 NEEDS = {"inception": "cassis", "docbin": "spacy"}
@@ -243,6 +244,81 @@ def test_a_second_run_for_the_same_output_is_refused_and_what_a_killed_one_left_
     with whole_folder(out) as parts:
         (parts / "b.txt").write_text("b")
     assert [str(p.relative_to(tmp_path)) for p in sorted(tmp_path.rglob("*"))] == ["out", "out/b.txt"]
+
+
+def hidden_of(output: Path) -> Path:
+    return output.parent / f".rupturekit-{hashlib.sha256(output.name.encode()).hexdigest()[:8]}"
+
+
+def plant(command: list[str], out: Path, kind: str, thesis: Path) -> None:
+    """Put something of that kind wherever a command may have its hidden folder."""
+    assert main(command) == 0
+    places = [hidden_of(out)]
+    if command[0] == "annotate":
+        places = [out / ".rupturekit"]
+    elif command[0] in ("sheet", "course", "import"):
+        places = [hidden_of(out / name) for name in everything(out)]
+    shutil.rmtree(out)
+    for hidden in places:
+        hidden.parent.mkdir(exist_ok=True)
+        if kind == "folder":
+            shutil.copytree(thesis, hidden)
+        elif kind == "file":
+            hidden.write_text("mine")
+        elif kind == "link in it":
+            hidden.mkdir()
+            (hidden / ("run.db" if command[0] == "annotate" else "lock.db")).symlink_to(thesis / "draft.db")
+        else:
+            hidden.symlink_to(thesis if kind == "link" else thesis / "nowhere", target_is_directory=True)
+
+
+@every_command
+@pytest.mark.parametrize("kind", ["link", "link to nowhere", "link in it", "folder", "file"])
+def test_nothing_of_anybody_elses_is_cleared(
+    command: list[str], kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    thesis = tmp_path / "home" / "thesis"
+    (thesis / "parts").mkdir(parents=True)
+    for name in ("chapter1.txt", "0", "parts/figure.txt"):
+        (thesis / name).write_text("years of work")
+    (thesis / "draft.db").touch()
+    plant(command, tmp_path / "out", kind, thesis)
+    before = everything(tmp_path)
+    capsys.readouterr()
+    assert main(command) == 2
+    told = capsys.readouterr().err
+    assert ".rupturekit" in told
+    assert "move it" in told
+    assert everything(tmp_path) == before
+
+
+@pytest.mark.parametrize("kind", ["link", "folder"])
+def test_links_among_what_a_killed_run_left_are_removed_and_not_followed(tmp_path: Path, kind: str) -> None:
+    thesis = tmp_path / "thesis"
+    thesis.mkdir()
+    (thesis / "0").write_text("years of work")
+    out, codes = tmp_path / "out", tmp_path / "codes.csv"
+    for output in (out, codes):
+        hidden_of(output).mkdir()
+        for name in ("0", "parts", "replaced"):
+            (hidden_of(output) / name).symlink_to(thesis / "0" if name == "0" else thesis)
+    if kind == "link":  # to an empty folder on a larger disk
+        (tmp_path / "large").mkdir()
+        out.symlink_to(tmp_path / "large", target_is_directory=True)
+    with whole_folder(out) as parts:
+        (parts / "0").write_text("new")
+    write_whole({codes: b"new"})
+    assert everything(thesis) == {"0": b"years of work"}
+    assert ((out / "0").read_text(), codes.read_text()) == ("new", "new")
+    assert not list(tmp_path.glob(".rupturekit*"))
+
+
+def test_a_run_ends_well_where_something_comes_into_its_hidden_folder(sessions: Path, tmp_path: Path) -> None:
+    store = Store(tmp_path / "out")
+    (store.folder / ".DS_Store").touch()
+    store.clear()
+    store.close()
+    assert everything(tmp_path / "out") == {".rupturekit/.DS_Store": b""}
 
 
 def test_files_that_belong_together_are_all_there_or_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -360,6 +360,20 @@ def test_a_file_that_comes_back_too_large_is_not_read(tmp_path: Path, format: st
     assert "500 are read" in not_taken(path, format)
 
 
+@pytest.mark.parametrize("format", ["eaf", "textgrid"])
+def test_an_original_that_is_too_large_or_no_file_is_not_copied(tmp_path: Path, format: str) -> None:
+    original = tmp_path / f"s1.{format}"
+    with original.open("wb") as file:
+        file.truncate(1 << 40)  # takes no room on the disk
+    with pytest.raises(ReadError, match="500 are read"):
+        rk.exchange.export([coded()], format, tmp_path / "out", originals={"s1": original})
+    original.unlink()
+    original.symlink_to("/dev/zero")
+    with pytest.raises(ReadError, match="not a regular file"):
+        rk.exchange.export([coded()], format, tmp_path / "out", originals={"s1": original})
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no pipes in folders")
 @pytest.mark.parametrize("name", ["utterances.jsonl", "conversations.json"])
 def test_links_and_pipes_in_a_corpus(tmp_path: Path, name: str) -> None:
@@ -410,3 +424,18 @@ def test_memory_is_bounded_for_what_comes_back(tmp_path: Path) -> None:
     assert run.returncode == 0, run.stderr[-500:]
     told = run.stdout.splitlines()
     assert [name.partition("=")[2] in line for name, line in zip(files, told, strict=True)] == [True] * len(files)
+
+
+def test_a_character_with_a_number_beyond_all_is_no_character(tmp_path: Path) -> None:
+    (tmp_path / "v.vtt").write_text("WEBVTT\n\n00:01.000 --> 00:02.000\nT: well &#" + "9" * 5000 + ";\n")
+    (session,) = read_sessions(tmp_path / "v.vtt")
+    assert session.utterances[0].text == "well \ufffd"
+
+
+def test_the_other_half_of_a_pair_of_textgrids_is_held_to_the_limits(tmp_path: Path) -> None:
+    tier = '"IntervalTier" "T" 0 4 2\n0 2 "How are you?"\n2 4 "Well?"\n'
+    one = f'File type = "ooTextFile"\n"TextGrid"\n\n0 4 <exists> 1\n{tier}'
+    (tmp_path / "s1_client.TextGrid").write_text(one)
+    os.mkfifo(tmp_path / "s1_therapist.TextGrid")
+    with pytest.raises(ReadError, match="not a regular file"):
+        read_sessions(tmp_path / "s1_client.TextGrid")

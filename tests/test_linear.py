@@ -39,6 +39,7 @@ SIGNS = [
     "a-",
     "a'",
     "1.",
+    "<v.",
     ", ",
 ]
 # Whose texts are short or have no such runs, because their callers see to that.

@@ -620,7 +620,7 @@ def test_a_person_may_write_into_the_comment(comment: str, clarity: int | None, 
 
 def test_notes_that_are_attached_to_a_coding_are_its_note() -> None:
     noted = coding(*place("I guess")).replace(
-        "</Coding>", '<NoteRef targetGUID="N1"/></Coding><NoteRef targetGUID="n2"/><NoteRef targetGUID="n0"/>'
+        "</Coding>", '<NoteRef targetGUID="N1"/></Coding>' + "".join(f'<NoteRef targetGUID="n{n}"/>' for n in (2, 1, 0))
     )
     notes = (
         '<Notes><Note guid="n0" richTextPath="internal://n0.docx"/><Note guid="n1" plainTextPath="internal://n1.txt"/>'
@@ -722,12 +722,14 @@ def test_what_does_not_fit_is_refused(path: Path, parts: tuple[str, ...]) -> Non
     assert all(part in said for part in parts), said
 
 
-def test_texts_that_are_too_much_together_are_not_unpacked(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("inline", [True, False])
+def test_texts_that_are_too_much_together_are_not_unpacked(inline: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RUPTUREKIT_UNPACKED_MB", "2")
-    noted = coding(*place("I guess")).replace("</Coding>", '<NoteRef targetGUID="n1"/>' * 5 + "</Coding>")
-    path = returned(noted, rest='<Notes><Note guid="n1" plainTextPath="internal://n1.txt"/></Notes>')
+    words = "long" * 2**17
+    note = f"<PlainTextContent>{words}</PlainTextContent>" if inline else ""
+    path = returned(NOTED * 5, rest=f'<Notes><Note guid="n1" plainTextPath="internal://n1.txt">{note}</Note></Notes>')
     with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("sources/n1.txt", " " * 2**19)
+        archive.writestr("sources/n1.txt", words)
     assert "unpacked it has 2 MB, and 2 are read" in refusal(path)
 
 

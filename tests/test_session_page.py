@@ -209,6 +209,22 @@ def test_a_session_without_turns_or_markers_has_a_page() -> None:
     assert "No rupture episode was found." in session_page(rk.AnnotatedTranscript(transcript()))
 
 
+@pytest.mark.parametrize("late", [8e4, 9e11, 1e300])
+@pytest.mark.parametrize("others", [0.0, None])
+def test_a_time_that_no_recording_has_makes_a_page_all_the_same(late: float, others: float | None) -> None:
+    turns = tuple(rk.Turn(i, who, "client", "Yes.", late if i > 3 else others) for i, who in enumerate("CCCCCCCC"))
+    html = session_page(rk.AnnotatedTranscript(rk.Transcript("s", turns)))
+    assert html.count('<text class="tick"') <= 11 + 5
+    assert len(html) < 200_000
+
+
+def test_the_axis_of_turns_has_few_names_however_many_turns_there_are() -> None:
+    for n in (1, 12, 3000):
+        turns = tuple(rk.Turn(i, "C", "client", "Yes.") for i in range(n))
+        html = session_page(rk.AnnotatedTranscript(rk.Transcript("s", turns)))
+        assert 4 <= html.count('<text class="tick"') <= 11 + 5
+
+
 # --- in the browser -----------------------------------------------------------------------------------
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 import tempfile
+import tracemalloc
 import zipfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -684,7 +686,7 @@ def test_files_that_are_no_sheets(tmp_path: Path) -> None:
     sheets.write([rk.AnnotatedTranscript(talk)], tmp_path / "good.xlsx", coder="AB")
     good = (tmp_path / "good.xlsx").read_bytes()
     for name, data, what in (
-        ("empty.csv", b"", "no table has the columns session, code and turns"),
+        ("empty.csv", b"", "the file is empty"),
         ("talk.csv", b"speaker,text\nC,Hello.\n", "no table has the columns session, code and turns"),
         ("open.csv", b'session,code,turns\ns1,"W2,3\n', "a quotation mark in row 2 is not closed"),
         ("twice.csv", b"session,code,turns,TURNS \ns1,W2,3,3\n", "two columns are called turns"),
@@ -696,9 +698,64 @@ def test_files_that_are_no_sheets(tmp_path: Path) -> None:
         with pytest.raises(rk.ReadError, match=what) as error:
             sheets.read(tmp_path / name, [talk])
         assert str(tmp_path / name) in str(error.value)
-    for path in (tmp_path, tmp_path / "none.xlsx"):
-        with pytest.raises(rk.ReadError, match="cannot be opened"):
+    for path, what in ((tmp_path, "a folder"), (tmp_path / "none.xlsx", "cannot be opened")):
+        with pytest.raises(rk.ReadError, match=what):
             sheets.read(path, [talk])
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no pipes in folders")
+def test_pipes_devices_and_files_without_end_are_no_sheets(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.csv")
+    (tmp_path / "zero.xlsx").symlink_to("/dev/zero")
+    with (tmp_path / "big.csv").open("wb") as file:
+        file.truncate(1 << 40)  # takes no room on the disk
+    for name, what in (("pipe.csv", "regular"), ("zero.xlsx", "regular"), ("big.csv", "500 are read")):
+        with pytest.raises(rk.ReadError, match=what):
+            sheets.read(tmp_path / name, [session()])
+
+
+def wide_sheet(path: Path, header: Iterable[str], n_rows: int) -> Path:
+    """Write a workbook in which a cell of each row stands in the last column that there is."""
+    columns = ["A", "B", "C", "D", "XFD"]
+
+    def row(number: int, cells: Iterable[str]) -> str:
+        told = "".join(
+            f'<c r="{column}{number}" t="inlineStr"><is><t>{cell}</t></is></c>' for column, cell in zip(columns, cells)
+        )
+        return f'<row r="{number}">{told}</row>'
+
+    rows = [row(1, header), *(row(n, ["s1", "W2", "3", "AB", "x"]) for n in range(2, n_rows + 2))]
+    with zipfile.ZipFile(path) as old:
+        parts = {name: old.read(name) for name in old.namelist()}
+    parts["xl/worksheets/sheet1.xml"] = (
+        '<worksheet xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"><sheetData>'
+        f"{''.join(rows)}</sheetData></worksheet>"
+    ).encode()
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as new:
+        for name, data in parts.items():
+            new.writestr(name, data)
+    return path
+
+
+@pytest.mark.parametrize("last", ["", "remark", "note"])
+def test_a_row_takes_no_more_memory_than_its_cells(tmp_path: Path, last: str) -> None:
+    talk = session()
+    sheets.write([rk.AnnotatedTranscript(talk)], tmp_path / "wide.xlsx", coder="AB")
+    path = wide_sheet(tmp_path / "wide.xlsx", ["session", "code", "turns", "coder", last], 1000)
+    tracemalloc.start()
+    try:
+        (back,) = sheets.read(path, [talk])
+        most = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert [(m.turn, m.note) for m in back.markers] == [(3, "x" if last == "note" else None)]
+    assert most < 16 << 20  # as lists that are 16,384 cells long they would take 128 MB
+
+
+def test_a_header_of_very_many_equal_columns_is_refused_at_once(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("session,code,turns" + ",note" * 200_000 + "\ns1,W2,3\n")
+    with pytest.raises(rk.ReadError, match="two columns are called note"):
+        sheets.read(tmp_path / "a.csv", [session()])
 
 
 def test_a_workbook_that_blows_up_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,6 @@ import json
 import os
 import platform
 import secrets
-import shutil
 import sqlite3
 import time
 import zlib
@@ -35,7 +34,7 @@ from .inputs import SUFFIXES, Input, Reading, find
 from .pipeline import Annotator, OtherVersion
 from .readers import RawSession
 from .readers.praat import together
-from .store import FOLDER, OutputError, Store, key
+from .store import FOLDER, OutputError, Store, check_hidden, clear, key, remove
 from .tables import OUTPUTS, Pseudonyms, Writer, check_formats, sessions_in
 from .work import Job, Outcome, Said, Session, SessionOutcome, Stage, Workers, annotate, read
 
@@ -471,10 +470,12 @@ def check_output(out: Path, overwrite: bool, folders: Sequence[str] = ()) -> Non
     """Raise `OutputError` if the outputs, and ``folders`` beside them, cannot or must not be written to this folder."""
     if out.exists() and not out.is_dir():
         raise OutputError(f"{out} is a file; give a folder with --out")
+    if os.path.lexists(out / FOLDER):
+        check_hidden(out / FOLDER)
     finished = out / FOLDER / "outputs"
     if finished.is_dir() and not (finished / "run.json").exists():
         # run.json is the last to leave it: that run was whole, and was killed before it had put things away
-        shutil.rmtree(out / FOLDER, ignore_errors=True)
+        clear(out / FOLDER)
     earlier = [name for name in OUTPUTS if (out / name).exists()]
     # without a run.json they are a part of what the run that goes on now had begun to write
     unfinished = (out / FOLDER).is_dir() and "run.json" not in earlier
@@ -534,7 +535,7 @@ def _write(
     """Put the outputs together from the store, in the order of the inputs, and remove the store."""
     store.commit()
     for name in ("unfinished", "outputs", "replaced"):
-        shutil.rmtree(out / FOLDER / name, ignore_errors=True)
+        remove(out / FOLDER / name)
     parts = out / FOLDER / "unfinished"
     parts.mkdir()
     with Writer(parts, job.annotator.codebook, job.formats) as writer:

@@ -6,13 +6,12 @@ locked: a second run that is to write the same is refused, and what a killed run
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from hashlib import sha256
 from pathlib import Path
 
-from .store import OutputError, locked
+from .store import LOCK, OutputError, clear, hidden_folder, locked
 
 
 def check_folder(out: Path) -> None:
@@ -88,7 +87,8 @@ def write_whole(files: Mapping[Path, bytes]) -> list[Path]:
         if there := [path for path in files if path.exists()]:
             raise FileExistsError(f"{there[0]} exists and may have been worked on; give another name")
         for number, data in enumerate(files.values()):
-            (work / str(number)).write_bytes(data)
+            with (work / str(number)).open("xb") as file:
+                file.write(data)
         done: list[Path] = []
         try:
             for number, path in enumerate(files):
@@ -108,16 +108,15 @@ def _workplace(out: Path) -> Iterator[Path]:
     name = sha256(out.name.encode("utf-8", "surrogateescape")).hexdigest()[:8]
     work = out.parent / f".rupturekit-{name}"
     try:
-        work.mkdir(parents=True, exist_ok=True)
-        lock = locked(work / "lock.db", out)
+        lock = locked(hidden_folder(work) / LOCK, out)
         try:
-            _clear(work)
+            clear(work)
             yield work
         finally:
-            _clear(work)
+            clear(work)
             lock.close()
             with suppress(OSError):
-                (work / "lock.db").unlink()
+                (work / LOCK).unlink()
                 work.rmdir()
     except OSError as error:
         # of an input that cannot be read the error itself says most
@@ -127,12 +126,3 @@ def _workplace(out: Path) -> Iterator[Path]:
         raise OutputError(
             f"{out}: {error.strerror}. Nothing was written: mend that, or give another place, and start again"
         ) from None
-
-
-def _clear(work: Path) -> None:
-    with suppress(OSError):
-        for left in work.iterdir():
-            if left.is_dir():
-                shutil.rmtree(left, ignore_errors=True)
-            elif left.name != "lock.db":
-                left.unlink()

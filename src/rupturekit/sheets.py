@@ -36,17 +36,19 @@ import io
 import os
 import re
 import zipfile
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
-from itertools import groupby, islice
+from itertools import chain, groupby, islice
 from pathlib import Path
 from typing import Any, TypeAlias
 
 from .annotation import FAMILIES, AnnotatedTranscript, Coded, Family, Marker, marker_order
 from .codebook import Codebook, CodebookMarker, Crosswalk, load_codebook
 from .folders import write_whole
-from .readers import archive
+from .readers import archive, load
 from .readers.encoding import decode
 from .readers.raw import ReadError, Source
 from .readers.raw import seconds as clock_time
@@ -88,6 +90,7 @@ _FILLED_IN = {"clarity", "turns", "note", "coder", "not coded", *RATINGS}
 _WIDTHS = {"session": 16, "label": 38, "family": 15, "marker": 24, "words": 60, "text": 110, "note": 30, "turns": 12}
 _WIDTHS |= {"definition": 80, "not when": 50, "spans": 18, "code": 8, "how to fill it in": 110}
 _READ = {"session", "segment", "first turn", "last turn", "code", "marker", "family", "spans", *_FILLED_IN}
+_KNOWN = _READ | {"from", "to", "estimated", "source", "turn", "role", "text"}
 _WRAPPED = {"text", "definition", "not when", "remark", "how to fill it in"}
 _LONGEST = 16_000  # a cell holds 32,767 UTF-16 units
 _FEW = 500  # spans in a cell, so that they fit
@@ -876,24 +879,24 @@ def _xlsx(tables: Sequence[_Table]) -> bytes:
 
 def _read_rows(path: Path, fits: Callable[[set[str]], bool]) -> list[_Cells] | None:
     """Read the rows of every table in a file whose header fits; None where there is no such table."""
-    source = Source(path, b"")
-    try:
-        source = Source(path, path.read_bytes())
-    except OSError as error:
-        raise source.error(f"the file cannot be opened ({error.strerror})", "Check its name and permissions") from None
-    tables = _read_xlsx(source, fits) if source.data.startswith((b"PK", _OLD_OFFICE)) else _read_csv(source, fits)
+    source = load(path)
+    tables = _read_xlsx(source) if source.data.startswith((b"PK", _OLD_OFFICE)) else _read_csv(source, fits)
     rows: list[_Cells] | None = None
     for place, table in tables:
-        at = next((n for n, cells in enumerate(table[:_HEADER_WITHIN]) if fits(set(map(_normal, cells)))), None)
+        top = list(islice(table, _HEADER_WITHIN))
+        headers = [[_normal(_text(value)) for value in values] for values in top]
+        at = next((n for n, names in enumerate(headers) if fits(set(names))), None)
         if at is None:
             continue
-        names = [_normal(cell) for cell in table[at]]
-        if twice := [name for name in names if name in _READ and names.count(name) > 1]:
+        if twice := [name for name, n in Counter(headers[at]).items() if name in _READ and n > 1]:
             raise ReadError(f"{place}: two columns are called {twice[0]}. Delete one of them")
+        # of the others nothing is kept: with a cell in a worksheet's last column a row is 16,384 cells long
+        columns = {name: n for n, name in enumerate(headers[at]) if name in _KNOWN}
         rows = rows if rows is not None else []
-        for number, cells in enumerate(table[at + 1 :], at + 2):
-            if any(cell.strip() for cell in cells):
-                rows.append(_Cells(f"{place}, row {number}", dict(zip(names, cells))))
+        for number, values in enumerate(chain(top[at + 1 :], table), at + 2):
+            cells = {name: _text(values[n]) for name, n in columns.items() if n < len(values)}
+            if any(map(str.strip, cells.values())):
+                rows.append(_Cells(f"{place}, row {number}", cells))
     return rows
 
 
@@ -915,7 +918,7 @@ def _normal(name: str) -> str:
     return " ".join(name.replace("_", " ").casefold().split())
 
 
-def _read_csv(source: Source, fits: Callable[[set[str]], bool]) -> list[tuple[str, list[list[str]]]]:
+def _read_csv(source: Source, fits: Callable[[set[str]], bool]) -> list[tuple[str, Iterator[list[str]]]]:
     text = decode(source).text
     top = text.split("\n")[:_HEADER_WITHIN]
     for delimiter in ",;\t":
@@ -936,33 +939,36 @@ def _read_csv(source: Source, fits: Callable[[set[str]], bool]) -> list[tuple[st
             f"a quotation mark in row {len(table) + 1} is not closed, or not doubled within a cell",
             "Save it anew with a spreadsheet",
         ) from None
-    return [(str(source.path), table)]
+    return [(str(source.path), iter(table))]
 
 
-def _read_xlsx(source: Source, fits: Callable[[set[str]], bool]) -> list[tuple[str, list[list[str]]]]:
+def _read_xlsx(source: Source) -> list[tuple[str, Iterator[tuple[Any, ...]]]]:
     from openpyxl import load_workbook
 
-    try:
-        if not source.data.startswith(_OLD_OFFICE):
-            archive.check(source)
+    if not source.data.startswith(_OLD_OFFICE):
+        archive.check(source)
+    with _workbook_of(source):
         book = load_workbook(io.BytesIO(source.data), read_only=True, data_only=True)
-        tables = []
-        for sheet in book.worksheets:
-            # some writers state wrong dimensions, which would hide cells
-            sheet.reset_dimensions()
-            rows = ([_text(value) for value in row] for _, row in numbered(sheet.iter_rows(values_only=True)))
-            top = list(islice(rows, _HEADER_WITHIN))
-            if any(fits(set(map(_normal, cells))) for cells in top):
-                tables.append((f"{source.path}, sheet {sheet.title!r}", [*top, *rows]))
-        book.close()
-    except ReadError:
-        raise
+        return [(f"{source.path}, sheet {sheet.title!r}", _rows(sheet, source)) for sheet in book.worksheets]
+
+
+def _rows(sheet: Any, source: Source) -> Iterator[tuple[Any, ...]]:
+    with _workbook_of(source):
+        # some writers state wrong dimensions, which would hide cells
+        sheet.reset_dimensions()
+        for _, values in numbered(sheet.iter_rows(values_only=True)):
+            yield values
+
+
+@contextmanager
+def _workbook_of(source: Source) -> Iterator[None]:
+    try:
+        yield
     except Exception:
         # a damaged workbook fails in a dozen ways inside zipfile, the XML parser and openpyxl
         raise source.error(
             "the workbook is damaged, or not one", "Open it in a spreadsheet and save it anew as XLSX"
         ) from None
-    return tables
 
 
 def _text(value: Any) -> str:

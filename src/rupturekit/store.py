@@ -8,14 +8,21 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import re
 import shutil
 import sqlite3
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 FOLDER = ".rupturekit"
 """Name of the folder, within the output folder, that holds the store while a run goes on."""
+LOCK = "lock.db"
+"""Name of the file, within a hidden folder, that is held open while outputs are written that are to appear whole."""
+_OURS = re.compile(r"(?:run|lock|shard-\d+-of-\d+)\.db(?:-\w+)?|unfinished|outputs|replaced|parts|\d+")
+"""Names of all that is ever put into a hidden folder."""
 
 
 class OutputError(ValueError):
@@ -47,7 +54,7 @@ class Store:
     Raises
     ------
     OutputError
-        If another run holds the store, or it is damaged.
+        If another run holds the store, it is damaged, or what is there is none of ours (`check_hidden`).
 
     Examples
     --------
@@ -63,8 +70,8 @@ class Store:
     """
 
     def __init__(self, out: Path, shard: tuple[int, int] | None = None) -> None:
-        self.folder = out / FOLDER
-        self.folder.mkdir(parents=True, exist_ok=True)
+        self.folder = hidden_folder(out / FOLDER)
+        self._cleared = False
         self._file = self.folder / (f"shard-{shard[0]}-of-{shard[1]}.db" if shard else "run.db")
         self._db = locked(self._file, out)
         try:
@@ -114,8 +121,8 @@ class Store:
 
     def close(self) -> None:
         """Close the store; it stays for a run that goes on with it, unless nothing is in it."""
-        if not self.folder.exists():
-            return  # cleared
+        if self._cleared or not self.folder.exists():
+            return
         self.commit()
         empty = self._db.execute("SELECT 1 FROM sessions LIMIT 1").fetchone() is None
         self._db.close()
@@ -127,7 +134,54 @@ class Store:
     def clear(self) -> None:
         """Close the store and remove it: the run is whole."""
         self._db.close()
-        shutil.rmtree(self.folder, ignore_errors=True)
+        self._cleared = True
+        clear(self.folder)
+
+
+def hidden_folder(folder: Path) -> Path:
+    """Make a folder for what is not whole yet, or take the one that a killed run has left.
+
+    Raises
+    ------
+    OutputError
+        If what is there is none of ours (`check_hidden`).
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with suppress(FileExistsError):
+        folder.mkdir()
+    check_hidden(folder)
+    return folder
+
+
+def check_hidden(folder: Path) -> None:
+    """Raise `OutputError` if this is a link, no folder, or has something in it that no run puts there.
+
+    Its name can be foretold: somebody may have put a link there that leads to a folder of somebody else's.
+    """
+    # a junction of Windows, too, is really somewhere else
+    elsewhere = Path(os.path.realpath(folder)) != Path(os.path.realpath(folder.parent), folder.name)
+    if elsewhere or not folder.is_dir() or not all(_OURS.fullmatch(path.name) for path in folder.iterdir()):
+        raise OutputError(
+            f"{folder} is a link, or not made by rupturekit alone; nothing in it was touched. "
+            "See whose it is, and move it, or give another place for the output"
+        )
+
+
+def clear(folder: Path) -> None:
+    """Remove what a run has put into a hidden folder, but for the lock, and the folder if nothing else is in it."""
+    with suppress(OSError):
+        for path in folder.iterdir():
+            if _OURS.fullmatch(path.name) and path.name != LOCK:
+                remove(path)
+        folder.rmdir()
+
+
+def remove(path: Path) -> None:
+    """Remove a file, a folder or a link, if it is there; what a link leads to stays."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def locked(file: Path, out: Path) -> sqlite3.Connection:
@@ -136,8 +190,10 @@ def locked(file: Path, out: Path) -> sqlite3.Connection:
     Raises
     ------
     OutputError
-        If another process has it open, it is damaged, or it cannot be written.
+        If another process has it open, it is a link or damaged, or it cannot be written.
     """
+    if os.path.lexists(file) and (file.is_symlink() or not file.is_file()):
+        raise OutputError(f"{file} is a link, or no file; see whose it is, and move it, or give another output")
     try:
         db = sqlite3.connect(file, timeout=0)
     except sqlite3.Error as error:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hmac
 import re
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import astuple, replace
 from os import PathLike
@@ -491,10 +492,11 @@ class Pseudonyms:
         """
         transcript = annotated.transcript
         names: dict[tuple[str, str], str] = {}
+        met: Counter[str] = Counter()
         for turn in transcript:
             if (turn.role, turn.speaker) not in names:
-                number = sum(role == turn.role for role, _ in names) + 1
-                names[turn.role, turn.speaker] = f"{turn.role} {number}"
+                met[turn.role] += 1
+                names[turn.role, turn.speaker] = f"{turn.role} {met[turn.role]}"
         turns = tuple(
             replace(
                 turn,

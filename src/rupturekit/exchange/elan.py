@@ -144,7 +144,7 @@ def write(
         transcript = session.transcript
         original = originals.get(transcript.id)
         if original is not None and original.suffix.lower() == ".eaf":
-            source = Source(original, original.read_bytes())
+            source = load(original)
         else:
             source = Source(Path(f"{transcript.id}.eaf"), _talk_only(transcript))
         (folder / _file_name(transcript.id, taken)).write_bytes(_with_markers(source, session, codebook))

@@ -129,7 +129,7 @@ def _new(session: AnnotatedTranscript, codebook: Codebook) -> bytes:
 
 
 def _copy(session: AnnotatedTranscript, path: Path, codebook: Codebook) -> bytes:
-    source = decode(Source(path, path.read_bytes()))
+    source = decode(load(path))
     encoding = source.encoding or "utf-8"
     # with the byte-order mark as a character, so that it stays where it is
     if source.data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):

@@ -291,10 +291,13 @@ class _Archive:
         entry = self._entries.get(_last(path))
         if entry is None:
             raise self._source.error(f"{what} is not in it", "Export the project with its documents inside")
-        # a text may be referred to again and again
-        self._size += entry.file_size
-        archive.check_size(self._source, self._size)
+        self.count(entry.file_size)
         return archive.unpacked(self._source, self._zip, entry)
+
+    def count(self, size: int) -> None:
+        """Raise the error if texts, of which one may be referred to again and again, are too much together."""
+        self._size += size
+        archive.check_size(self._source, self._size)
 
 
 def _last(path: str) -> str:
@@ -406,6 +409,8 @@ class _Project:
 
     def _text(self, source: ET.Element) -> str:
         if inline := source.findtext("PlainTextContent"):
+            if source.tag == "Note":
+                self._archive.count(len(inline.encode()))
             return inline
         # a note may be called after what was said
         what = "the text of a note" if source.tag == "Note" else f"the text of {source.get('name')!r}"
@@ -454,8 +459,10 @@ class _Project:
     def _said(self, selection: ET.Element, coding: ET.Element) -> dict[str, Any]:
         """Return what is said of a coding in the comment and the notes of its selection, and in its own."""
         texts = [selection.findtext("Description") or ""]
-        for ref in (*selection.iterfind("NoteRef"), *coding.iterfind("NoteRef")):
-            note = self._notes.get(_key(ref.get("targetGUID")))
+        refs = (*selection.iterfind("NoteRef"), *coding.iterfind("NoteRef"))
+        # each once: a selection and its coding may refer to the same note
+        for guid in dict.fromkeys(_key(ref.get("targetGUID")) for ref in refs):
+            note = self._notes.get(guid)
             if note is not None and (note.findtext("PlainTextContent") or note.get("plainTextPath")):
                 texts.append(self._text(note))
         told: dict[str, Any] = {}

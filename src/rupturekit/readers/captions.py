@@ -18,7 +18,9 @@ _TIME = r"(?:\d+:)?\d+:\d+(?:[.,]\d+)?"
 _TIMING = re.compile(rf"\s*({_TIME})\s*-->\s*({_TIME})(?:\s.*)?")
 # A line that was meant to be a timing; an arrow in talk has no digit before it.
 _NEAR_TIMING = re.compile(r"\s*\d[\d:.,\s]{0,20}\S{0,5}\s*-->\s*\S{0,3}\d")
-_VOICE = re.compile(r"<v(?:\.[^\s>]*)?[ \t]+([^<>\n]*)>")
+_VOICE = re.compile(r"<v(?:\.[^\s<>]*)?[ \t]+([^<>\n]*)>")
+# more digits than Python makes a number of
+_NO_CHARACTER = re.compile(r"&#\d{9,};?")
 _VTT_TAG = re.compile(r"</?(?:[cibuv]|ruby|rt|lang)(?:[.\s][^<>\n]*)?>|<\d[\d:.]*>")
 _SRT_TAG = re.compile(r"</?(?:[ibu]|font(?:\s[^<>]*)?)>|\{\\[^{}]*\}", re.IGNORECASE)
 _COMMENT = ("NOTE", "STYLE", "REGION", "WEBVTT")
@@ -143,7 +145,7 @@ def _pieces(cue: _Cue, format: str) -> Iterator[_Said]:
             yield _Said(cue, line, None, *(label or (None, "")))
     for name, words in zip(tagged[::2], tagged[1::2], strict=True):
         inside, _, after = words.partition("</v>")
-        voice = tidy(html.unescape(name)) or None
+        voice = tidy(_unescaped(name)) or None
         yield _Said(cue, _plain(inside, format), voice)
         if after.strip():
             yield _Said(cue, _plain(after, format))
@@ -152,4 +154,8 @@ def _pieces(cue: _Cue, format: str) -> Iterator[_Said]:
 def _plain(text: str, format: str) -> str:
     if format == "srt":
         return _SRT_TAG.sub("", text)
-    return html.unescape(_VTT_TAG.sub("", text))
+    return _unescaped(_VTT_TAG.sub("", text))
+
+
+def _unescaped(text: str) -> str:
+    return html.unescape(_NO_CHARACTER.sub("\ufffd", text))

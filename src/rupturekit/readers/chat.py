@@ -18,8 +18,6 @@ _BULLET = re.compile(r"\x15([^\x15]*)\x15")
 _TIMES = re.compile(r"(\d{1,10})_(\d{1,10})-?")
 _TIER = re.compile(r"([*%])([^\s:]+):(.*)|(@)([^:\n]*):?(.*)", re.DOTALL)
 
-_CODE_OF_SPEAKER = re.compile(r"[A-Z0-9]{1,8}")
-
 _BRACKET = re.compile(r"\[([^\[\]]*)\]")
 # What a bracket begins with or is if it is a code on the words before it, and not itself a part of the talk.
 _CODE = re.compile(r"""[-/<>!?*=:%#^$+&"|].*|\d*[<>]\d*|x\s*\d+|[ce]""", re.DOTALL)
@@ -59,9 +57,8 @@ def read(source: Source, format: str, columns: Mapping[str, str] | None) -> list
                 roles[fields[2]] = fields[7]
         elif tier.sign == "*":
             if declared and tier.name not in roles:
-                code = tier.name if _CODE_OF_SPEAKER.fullmatch(tier.name) else "of this line"
                 raise source.error(
-                    f"the speaker {code} is not among @Participants",
+                    "the speaker of this line is not among @Participants",
                     "Correct the speaker's code, or add it to @Participants",
                     tier.line,
                 )

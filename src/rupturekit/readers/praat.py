@@ -344,12 +344,9 @@ def utterances(tiers: Sequence[Tier]) -> tuple[Utterance, ...]:
 
 
 def _load(path: Path) -> Source:
-    try:
-        return decode(Source(path, path.read_bytes()))
-    except OSError as error:
-        raise Source(path, b"").error(
-            f"the file cannot be opened ({error.strerror})", "Check its name and permissions"
-        ) from None
+    from . import load
+
+    return decode(load(path))
 
 
 def _said(tier: Tier, word: str | None = None) -> Iterator[Utterance]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -85,6 +84,8 @@ def clean(text: str) -> str:
     return _LONE_SURROGATE.sub("\ufffd", " ".join(text.split()))
 
 
+LATEST_S = 1e13
+"""A time after which nothing is: dates in milliseconds stay below it until 2286."""
 _CLOCK = re.compile(r"(?:(\d{1,4}):)?(\d{1,4}):(\d{1,2}(?:[.,]\d{1,9})?)")
 _SECONDS = re.compile(r"(\d{1,15}(?:[.,]\d{1,12})?)(?:\s?(?:s|secs?|seconds?|(ms|milliseconds?))\.?)?")
 
@@ -108,7 +109,7 @@ def seconds(value: object) -> float | None:
             number = float(value)
         except OverflowError:
             return None
-        return number if math.isfinite(number) and number >= 0 else None
+        return number if 0 <= number <= LATEST_S else None
     if not isinstance(value, str):
         return None
     text = value.strip()

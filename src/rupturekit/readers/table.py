@@ -186,10 +186,14 @@ def _sheet_rows(sheet: Any) -> list[Row]:
     sheet.reset_dimensions()
     rows: list[Row] = []
     for number, cells in numbered(sheet.iter_rows()):
-        values = [_value(cell) for cell in cells]
+        values = [_value(cell) for cell in cells[:COLUMNS]]
         if any(value not in (None, "") for value in values):
             rows.append((number, values))
     return rows
+
+
+COLUMNS = 1_000
+"""Columns of a worksheet that are read: one with a single cell far out has sixteen thousand in each row."""
 
 
 def numbered(rows: Iterable[Any]) -> Iterator[tuple[int, Any]]:

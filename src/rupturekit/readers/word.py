@@ -199,8 +199,11 @@ def _spread(rows: Sequence[Row], text_at: int | None = None) -> list[Row]:
 
 def _guess(rows: Sequence[Row]) -> dict[str, int] | None:
     """Tell the columns of a table without a header by what stands in them."""
-    width = max((len(cells) for _, cells in rows), default=0)
-    columns = [[cells[n] for _, cells in rows if n < len(cells) and cells[n]] for n in range(width)]
+    columns: list[list[str]] = [[] for _ in range(max((len(cells) for _, cells in rows), default=0))]
+    for _, cells in rows:
+        for column, cell in zip(columns, cells):
+            if cell:
+                column.append(cell)
     places: dict[str, int] = {}
     other: list[int] = []
     for n, column in enumerate(columns):

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from functools import lru_cache
-from itertools import pairwise
+from itertools import chain, count, pairwise
+from math import ceil, floor
 from typing import TYPE_CHECKING, Any
 
 from .. import __version__
@@ -317,17 +318,22 @@ def _shares(transcript: Transcript) -> Iterator[tuple[int, float]]:
             yield i, sum(mine[around]) / total
 
 
-_STEPS_S = (15, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 14400)
+_STEPS_S = (15, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200)
 
 
 def _ticks(start: float, end: float, timed: bool, most: int) -> Iterator[tuple[float, str]]:
-    """Yield round places on the axis and their names, at most so many."""
-    steps = _STEPS_S if timed else [k * 10**e for e in range(7) for k in (1, 2, 5)]
-    step = next((step for step in steps if (end - start) / step <= most), steps[-1])
-    at = -(-start // step) * step
-    while at <= end:
-        yield at, _clock(at) if timed else f"{at:.0f}"
-        at += step
+    """Yield round places on the axis and their names, at most so many steps apart.
+
+    >>> [name for _, name in _ticks(0.0, 3000.0, True, 4)], [at for at, _ in _ticks(3.0, 41.0, False, 4)]
+    (['0:00', '20:00', '40:00'], [10, 20, 30, 40])
+    """
+    # from four hours on, or from one turn on, the steps grow with what is to be shown
+    first = 14400 if timed else 1
+    steps = chain(_STEPS_S if timed else (), (first * k * 10**e for e in count() for k in (1, 2, 5)))
+    step = next(step for step in steps if (end - start) / step <= most)
+    # counted, because a number may be too large to grow by a step
+    for n in range(ceil(start / step), floor(end / step) + 1):
+        yield n * step, _clock(n * step) if timed else str(n * step)
 
 
 _SHAPES = {
@@ -362,7 +368,8 @@ def _course(annotated: AnnotatedTranscript, runs: Sequence[Episode], width: int)
     positions, timed = _positions(transcript), is_timed(transcript)
 
     def at(position: float) -> float:
-        share = (position - positions[0]) / (positions[-1] - positions[0])
+        # beyond 2**53 seconds, a second later is no later
+        share = (position - positions[0]) / ((positions[-1] - positions[0]) or 1.0)
         return round(left + share * (width - left - right), 1)
 
     def x(turn: int) -> float:
