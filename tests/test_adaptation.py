@@ -138,7 +138,7 @@ def test_a_few_turns_that_two_coded_do_not_calibrate_alone() -> None:
         logits[[m.turn for m in session.markers]] = 3
         said.append((logits, [[] for _ in range(12)]))
     fitted = calibrate(hold(sessions, said, None), kept)
-    assert fitted["calibration"]["withdrawal"] != (1.0, 0.0, 0.0, 0.0, 0.0)
+    assert fitted["calibration"]["withdrawal"] != (1.0, 0.0, 0.0)
     assert fitted["thresholds"]["withdrawal"] < 1
     # all the turns that were coded have it: nothing tells where it ends
     marked = [replace(s, coded=tuple(Coded(m.source, m.family, m.turn, m.turn) for m in s.markers)) for s in by_one]

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rupturekit.annotation import FAMILIES, SCORES
-from rupturekit.classifier import Classifier, Readout, Recipe, best_span, turn_features, windows
+from rupturekit.classifier import Classifier, Recipe, best_span, turn_features, windows
 from rupturekit.transcript import Transcript, Turn
 
 MODEL = Path(__file__).parents[1] / "models" / "withdrawal-en"
@@ -58,14 +58,6 @@ def test_probabilities_are_of_the_turns_role_alone(model):
     own = table[~np.isnan(table)]
     assert ((own >= 0) & (own <= 1)).all()
     assert (table[1::2, 2] >= table[1::2, :2].max(1)).all()
-
-
-def test_withdrawal_may_be_told_by_the_logits_of_all_ruptures(model):
-    output = model(PUSHED)
-    given = {**model.config["calibration"], "withdrawal": (0.0, -1.0, 2.0, 0.0, 0.5)}
-    table = Readout({**model.config, "calibration": given}).probability(output, np.zeros((4, 4)))
-    logit = 2 * output.rupture - output.families[:, 0] + 0.5
-    assert table[1::2, 1] == pytest.approx(1 / (1 + np.exp(-logit[1::2])))
 
 
 def test_markers_share_out_no_more_than_their_family(model):

@@ -16,7 +16,7 @@ import numpy as np
 
 from . import evaluation
 from .annotation import CLIENT_FAMILIES, FAMILIES, SCORES, AnnotatedTranscript
-from .classifier import FEATURES, LOGITS_OF, Predicted, Readout, best_span
+from .classifier import FEATURES, Predicted, Readout, best_span
 from .codebook import load_codebook
 from .coding import FAMILY_OF, MARKERS, Votes, group_of, votes
 from .evaluation import Judged
@@ -81,18 +81,18 @@ def calibrate(held: Held, kept: Mapping[str, Any] | None = None) -> dict[str, An
     Returns
     -------
     dict
-        ``calibration`` (a slope for each logit of `LOGITS_OF`, weight of the rule, bias), ``thresholds`` and
-        ``span_drops``, as a model folder keeps them.
+        ``calibration`` (slope on the logit, weight of the rule, bias), ``thresholds`` and ``span_drops``, as a
+        model folder keeps them.
     """
     told = [votes(s) for s in held.sessions]
     calibration, thresholds = {}, {}
     for name in SCORES:
         families = _families(name)
-        columns = [len(FAMILIES) if one == "rupture" else FAMILIES.index(one) for one in LOGITS_OF[name]]
+        column = len(FAMILIES) if name == "rupture" else families[0]
         rows = [
             (
                 len(v.raters_of(name)),
-                held.predicted[i][0][t, columns],
+                held.predicted[i][0][t, column],
                 held.rules[i][t, families].max(),
                 v.is_gold(name),
                 held.unseen[i],
@@ -111,12 +111,12 @@ def calibrate(held: Held, kept: Mapping[str, Any] | None = None) -> dict[str, An
             continue
         if not rows:
             raise ValueError(f"nobody coded a {ROLE_OF[name]} turn in these sessions: nothing to calibrate {name} on")
-        _, logits, rule, gold, fair = (np.array(c) for c in zip(*(double or rows)))
+        _, logit, rule, gold, fair = (np.array(c) for c in zip(*(double or rows)))
         fair = fair.astype(bool)
-        calibration[name] = _platt(logits[fair], rule[fair], gold[fair])
+        calibration[name] = _platt(logit[fair], rule[fair], gold[fair])
         if name != "rupture":  # present when either family is: a cut-off of its own would decide nothing
-            *slopes, weight, bias = calibration[name]
-            p = 1 / (1 + np.exp(-(logits @ slopes + weight * rule + bias)))
+            slope, weight, bias = calibration[name]
+            p = 1 / (1 + np.exp(-(slope * logit + weight * rule + bias)))
             thresholds[name] = round(evaluation.best_threshold(gold, p), 4)
     return {
         "calibration": calibration,
@@ -135,25 +135,26 @@ def _families(name: str) -> list[int]:
     return [FAMILIES.index(family) for family in (CLIENT_FAMILIES if name == "rupture" else (name,))]
 
 
-def _platt(logits: np.ndarray, rule: np.ndarray, gold: np.ndarray) -> tuple[float, ...]:
-    # Platt (1999) with the rule's weight as one input more: a slope for each logit, weight of the rule, bias
+def _platt(logit: np.ndarray, rule: np.ndarray, gold: np.ndarray) -> tuple[float, float, float]:
+    # Platt (1999) with the rule's weight as a second input: slope, weight of the rule, bias
     from sklearn.linear_model import LogisticRegression
 
-    model = LogisticRegression(max_iter=1000)
+    model = LogisticRegression(C=10, max_iter=1000)
     if len(set(gold)) < 2:  # nothing to calibrate on: the network's own odds
-        return 1.0, *[0.0] * (logits.shape[1] - 1), 0.0, 0.0
-    model.fit(np.column_stack([logits, rule]), gold)
-    fitted = [*model.coef_[0], model.intercept_[0]]
-    if fitted[-2] < 0:  # too few hits to tell: a rule never speaks against its own family
-        model.fit(logits, gold)
-        fitted = [*model.coef_[0], 0.0, model.intercept_[0]]
-    return tuple(round(float(value), 4) for value in fitted)
+        return 1.0, 0.0, 0.0
+    inputs = np.column_stack([logit, rule])
+    model.fit(inputs, gold)
+    slope, weight = model.coef_[0]
+    if weight < 0:  # too few hits to tell: a rule never speaks against its own family
+        model.fit(inputs[:, :1], gold)
+        slope, weight = float(model.coef_[0, 0]), 0.0
+    return round(float(slope), 4), round(float(weight), 4), round(float(model.intercept_[0]), 4)
 
 
 def _marker_thresholds(
     held: Held,
     told: Sequence[Mapping[int, Votes]],
-    calibration: Mapping[str, tuple[float, ...]],
+    calibration: Mapping[str, tuple[float, float, float]],
     kept: Mapping[str, Any] | None,
 ) -> dict[str, float]:
     # one probability for all markers, from which one is written beside the likeliest: best micro-F1 given the family

@@ -115,9 +115,7 @@ of the words and overlap.
 {markdown(facts["look-alikes"])}
 {ablations}{origin}
 ## Thresholds
-Withdrawal is calibrated from its own logit, that of confrontation and that of a rupture; the others from their own.
-
-| family | threshold | calibration: slopes on the logits, weight of the rule, bias |
+| family | threshold | calibration: slope on the logit, weight of the rule, bias |
 |---|---|---|
 {chr(10).join(f"| {f} | {config['thresholds'][f]} | {config['calibration'][f]} |" for f in FAMILIES)}
 

@@ -30,15 +30,6 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 N_FAMILIES = len(FAMILIES)
-LOGITS_OF: Mapping[str, tuple[str, ...]] = {
-    **{name: (name,) for name in SCORES},
-    "withdrawal": ("withdrawal", "confrontation", "rupture"),
-}
-"""The logits from which each score is calibrated, its own first.
-
-The quiet one is told better as what is a rupture and no confrontation besides: on held-out sessions F1 +0.05
-(0.02 to 0.09).
-"""
 
 _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
 _ASKS = re.compile(
@@ -360,9 +351,8 @@ class Readout:
         logits = np.column_stack([output.families[:, :2], output.rupture, output.families[:, 2:]])
         table = np.empty(logits.shape)
         for column, name in enumerate(SCORES):
-            *slopes, rule, bias = self.config["calibration"][name]
-            read = logits[:, [SCORES.index(one) for one in LOGITS_OF[name][: len(slopes)]]]
-            table[:, column] = _sigmoid(read @ slopes + rule * rules[:, column] + bias)
+            slope, rule, bias = self.config["calibration"][name]
+            table[:, column] = _sigmoid(slope * logits[:, column] + rule * rules[:, column] + bias)
         for i, own in enumerate(output.spans):
             if "confrontation" not in own:
                 table[i, :3] = np.nan
