@@ -253,7 +253,9 @@ def test_other_sessions_stay_in_the_order_given(metas: list[dict[str, Any]]) -> 
 def test_only_what_was_read_for_a_family_is_in_its_rate() -> None:
     full = treated(1, {"withdrawal": 4, "confrontation": 4})
     read = (Coded("coder:AB", "withdrawal", 0, 9), Coded("coder:AB", "confrontation", 0, 3))
-    ax = plot.course([replace(full, coded=read)], family=["withdrawal", "confrontation", "rupture", "resolution"])
+    given = tuple(replace(m, source="coder:AB") for m in full.markers)
+    whole = replace(full, markers=given, coded=read)
+    ax = plot.course([whole], family=["withdrawal", "confrontation", "rupture", "resolution"])
     # 5 client turns were read for withdrawal, 2 for both, and no therapist turn for resolution
     assert list(rates(ax).values())[:3] == [[(1, 80)], [(1, 100)], [(1, 100)]]
     assert np.isnan(rates(ax)["Resolution"][0][1])
