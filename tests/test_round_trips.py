@@ -67,12 +67,18 @@ def test_a_runs_sessions_come_back_equal_with_and_without_their_words(session: A
 @settings(deadline=None, max_examples=60)
 def test_the_table_of_turns_is_read_as_the_session_that_it_is_of(sessions: list[AnnotatedTranscript]) -> None:
     sessions = [_printable(s) for s in sessions]
-    if not all({"client", "therapist"} <= {t.role for t in s.transcript} for s in sessions):
+    if not all({"client", "therapist"} <= {t.role for t in s.transcript} and _mostly_theirs(s) for s in sessions):
         return
     with tempfile.TemporaryDirectory() as folder:
         found = read_all(written(Path(folder), *sessions) / "turns.csv")
     told = [[(t.role, clean(t.text)) for t in s.transcript] for s in sessions]
     assert [[(turn.role, turn.text) for turn in session] for session in found] == told
+
+
+def _mostly_theirs(session: AnnotatedTranscript) -> bool:
+    # where others say more, roles have to be given
+    said = [(t.role != "other", len(clean(t.text).split())) for t in session.transcript]
+    return 2 * sum(n for theirs, n in said if theirs) >= sum(n for _, n in said)
 
 
 def _printable(session: AnnotatedTranscript) -> AnnotatedTranscript:
