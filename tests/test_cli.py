@@ -103,21 +103,31 @@ def test_a_table_of_sessions_and_files_go_together(folder: Path, tmp_path: Path)
     assert report(out)["settings"]["columns"] == {"text": "utterance_here"}
 
 
-def test_roles_are_taken_from_the_command_line(tmp_path: Path) -> None:
-    file = tmp_path / "s.txt"
-    file.write_text("Speaker 1: this isn't helping.\n\nSpeaker 2: Tell me more.\n", "utf-8")
+@pytest.mark.parametrize(
+    ("name", "text", "given", "roles"),
+    [
+        (
+            "s.txt",
+            "Speaker 1: this isn't helping.\n\nSpeaker 2: Tell me more.\n",
+            "Speaker 1=client, Speaker 2=therapist",
+            ["client", "therapist"],
+        ),
+        (
+            "labels with commas.csv",
+            'speaker,text\n"Tan, Jake, B.",What brings you?\n"Weber, Ruth",My back hurts.\n',
+            "Tan, Jake, B.=therapist, Weber, Ruth=client",
+            ["therapist", "client"],
+        ),
+    ],
+)
+def test_roles_are_taken_from_the_command_line(
+    tmp_path: Path, name: str, text: str, given: str, roles: list[str]
+) -> None:
+    file = tmp_path / name
+    file.write_text(text, "utf-8")
     out = tmp_path / "out"
-    assert annotate(file, "--out", out, "--roles", "Speaker 1=client, Speaker 2=therapist") == 0
-    assert [row["role"] for row in table(out / "turns.csv")] == ["client", "therapist"]
-    assert table(out / "sessions.csv")[0]["role_source"] == "given"
-
-
-def test_a_label_of_the_given_roles_may_hold_commas(tmp_path: Path) -> None:
-    file = tmp_path / "s.csv"
-    file.write_text('speaker,text\n"Tan, Jake, B.",What brings you?\n"Weber, Ruth",My back hurts.\n', "utf-8")
-    out = tmp_path / "out"
-    assert annotate(file, "--out", out, "--roles", "Tan, Jake, B.=therapist, Weber, Ruth=client") == 0
-    assert [row["role"] for row in table(out / "turns.csv")] == ["therapist", "client"]
+    assert annotate(file, "--out", out, "--roles", given) == 0
+    assert [row["role"] for row in table(out / "turns.csv")] == roles
     assert table(out / "sessions.csv")[0]["role_source"] == "given"
     assert report(out)["unused_roles"] == []
 

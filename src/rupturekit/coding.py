@@ -126,8 +126,8 @@ def agreed(session: AnnotatedTranscript) -> AnnotatedTranscript:
     if not is_by_people(session):
         return session
     told = votes(session)
-    markers = [m for m in session.markers if m.turn in told and told[m.turn].is_gold(m.family)]
-    return replace(session, markers=tuple(m for m in markers if m in told[m.turn].given.get(m.source, ())))
+    gold = {turn: [m for said in v.given.values() for m in said if v.is_gold(m.family)] for turn, v in told.items()}
+    return replace(session, markers=tuple(m for m in session.markers if m in gold.get(m.turn, ())))
 
 
 def is_by_people(session: AnnotatedTranscript) -> bool:

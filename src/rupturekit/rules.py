@@ -686,6 +686,7 @@ _ASKED_FOR = re.compile(
     r"\bwhat (?:would|do|did|could|might) you (?:like to |want to )?(?:say|tell)\b.{0,40}\b(?:him|her|them|he|she|they|your|yourself)\b"
     r"|\bsay (?:that |it |this )?to (?:him|her|them|your)\b|\bimagine (?:he|she|they|your)\b"
 )
+_YOU = re.compile(r"\byou")
 # "It's not a waste of time"
 _DENIED = re.compile(
     r"\b(?:not|never|hardly|(?:is|are|was|were)n'?t)(?: (?:really|just|exactly|such|always|actually))? $"
@@ -734,8 +735,8 @@ def _silenced(text: str, start: int, end: int, before: Turn | None) -> Iterator[
         yield "negated"
     if _CONDITIONAL.search(left) or (_GERUND.match(inside) and _BEFORE_GERUND.search(left)):
         yield "conditional"
-    to_them = before and before.role == "therapist" and re.search(r"\byou", inside)
-    asked_for = to_them and before and _ASKED_FOR.search(before.text[-160:].lower())
+    said_to = before.text[-160:].lower() if before is not None and before.role == "therapist" else ""
+    asked_for = _YOU.search(inside) and _ASKED_FOR.search(said_to)
     if asked_for or _REPORTED.search(left) or left.rstrip().endswith(('"', "“")):
         yield "reported"
     if _PAST.search(left) or _PAST_AFTER.search(right):

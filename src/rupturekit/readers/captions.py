@@ -68,6 +68,7 @@ def read(source: Source, format: str, columns: Mapping[str, str] | None) -> list
     parts: list[str] = []
     last: _Cue | None = None
     who: str | None = None
+    others: list[str] = []  # labels left in the talk
 
     def close() -> None:
         words = clean(" ".join(parts))
@@ -81,6 +82,8 @@ def read(source: Source, format: str, columns: Mapping[str, str] | None) -> list
         labelled = now is None and said.label in speakers
         if labelled:
             speaker, text = said.label, said.rest
+        elif now is None and said.label and not is_silence(text):
+            others.append(said.label)
         if now is None:
             now = None if is_silence(clean(text)) and not labelled else speaker
         # Within a cue, lines without a label of their own go on with the one above.
@@ -89,10 +92,7 @@ def read(source: Source, format: str, columns: Mapping[str, str] | None) -> list
         last, who = said.cue, now
         parts.append(text)
     close()
-    left = missed(
-        (said.label for said in pieces() if not (said.voice or said.label in speakers or is_silence(said.text))),
-        speakers,
-    )
+    left = missed(others, speakers)
     return [RawSession(None, tuple(out), format, source.encoding, meta={"labels_in_talk": left} if left else {})]
 
 
