@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import os
 import tempfile
 import tracemalloc
@@ -205,6 +206,17 @@ def test_the_same_codings_make_the_same_bytes(tmp_path: Path) -> None:
     for file in files:
         sheets.write([coding], file)
     assert files[0].read_bytes() == files[1].read_bytes()
+
+
+@FORMAT
+def test_a_sheet_tells_what_it_was_made_by(tmp_path: Path, suffix: str) -> None:
+    made = rk.Provenance("0.1.0", "3rs-2015", model="withdrawal-en 2")
+    files = sheets.write([rk.AnnotatedTranscript(session(), provenance=made)], tmp_path / f"a{suffix}")
+    if suffix == ".xlsx":
+        told = openpyxl.load_workbook(files[0]).properties.description
+    else:
+        (told,) = [file.read_text("utf-8") for file in files if file.name == "a.made-by.json"]
+    assert json.loads(told)["annotations"][0]["model"] == "withdrawal-en 2"
 
 
 # ---- what it shows

@@ -4,7 +4,8 @@ A 3RS rater goes through a session in segments of five minutes and notes for eve
 (Eubanks, Muran & Safran 2015). The sheet has a row for each session, segment and marker of the codebook, and a
 further row where a marker of a segment has another clarity, remark or coder. XLSX holds five sheets, CSV five files:
 ``Markers`` (``X.csv``), ``Ratings`` of whole sessions (``X.ratings.csv``), ``Turns`` with what was said
-(``X.turns.csv``), ``Codebook`` with the definitions (``X.codebook.csv``) and ``Instructions``.
+(``X.turns.csv``), ``Codebook`` with the definitions (``X.codebook.csv``) and ``Instructions``. What it was made by
+stands in the workbook's description, or in ``X.made-by.json``.
 
 What a row says when it is read:
 
@@ -45,7 +46,7 @@ from itertools import chain, groupby, islice
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from .annotation import FAMILIES, AnnotatedTranscript, Coded, Family, Marker, marker_order
+from .annotation import FAMILIES, MADE_BY, AnnotatedTranscript, Coded, Family, Marker, made_by, marker_order
 from .codebook import Codebook, CodebookMarker, Crosswalk, load_codebook
 from .folders import write_whole
 from .readers import archive, load
@@ -118,7 +119,7 @@ def write(
     ----------
     sessions : iterable of AnnotatedTranscript
     out : path-like
-        An ``.xlsx`` or ``.csv`` file that does not exist yet. CSV makes four more files beside it.
+        An ``.xlsx`` or ``.csv`` file that does not exist yet. CSV makes five more files beside it.
     codebook : Codebook, optional
         Whose markers are asked for; the shipped one by default.
     segment_s : float
@@ -161,14 +162,17 @@ def write(
         raise ValueError(f"{out.name}: give a sheet a name that ends in .xlsx or .csv")
     if not segment_s > 0:
         raise ValueError(f"segments of {segment_s} seconds: give a length above 0")
+    sessions = list(sessions)
     tables = _tables(sessions, codebook or load_codebook(), segment_s, coder, blank, crosswalk)
+    made = made_by(session.provenance for session in sessions)
     if out.suffix.lower() == ".xlsx":
-        files = {out: _xlsx(tables)}
+        files = {out: _xlsx(tables, made)}
     else:
         files = {}
         for table in tables:
             path = out if table.title == "Markers" else out.with_suffix(f".{table.title.lower()}.csv")
             files[path] = csv_bytes(table.header, table.values())
+        files[out.with_suffix(f".{MADE_BY}")] = made.encode()
     if there := [path for path in files if path.exists()]:
         raise FileExistsError(f"{there[0]} exists and may have been filled in; give another name")
     # the sheet itself comes last: where it is, the rest is too
@@ -817,7 +821,7 @@ class _FromMemory(zipfile.ZipFile):
         super().writestr(zipfile.ZipInfo(str(zinfo_or_arcname)), data)
 
 
-def _xlsx(tables: Sequence[_Table]) -> bytes:
+def _xlsx(tables: Sequence[_Table], made: str) -> bytes:
     from openpyxl import Workbook
     from openpyxl.cell import WriteOnlyCell
     from openpyxl.styles import Alignment, Font, PatternFill
@@ -830,6 +834,7 @@ def _xlsx(tables: Sequence[_Table]) -> bytes:
     rows = {table.title: [[_cell(value) for value in row] for row in table.values()] for table in tables}
     book = Workbook(write_only=True)
     book.properties.created = book.properties.modified = datetime(2000, 1, 1)
+    book.properties.description = made
     n_codes = next(len(table.rows) for table in tables if table.title == "Codebook")
     lists = {"clarity": '"1,2,3"', "not coded": '"x"', "code": f"Codebook!$A$2:$A${n_codes + 1}"}
     lists |= dict.fromkeys(RATINGS, '"1,2,3,4,5"')
