@@ -21,6 +21,8 @@ from rupturekit.cli import main
 from rupturekit.coding import MARKERS, read_codings, votes
 
 SHIPPED = Path(__file__).parents[1] / "models" / "withdrawal-en"
+if not (SHIPPED / "model.safetensors").is_file():
+    pytest.skip("the weights for torch are in the repository, not in a package", allow_module_level=True)
 TALK = [
     ("therapist", "How was it to keep the diary this week?"),
     ("client", "I kept it on four days, it was easier than I had thought."),

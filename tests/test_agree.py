@@ -3,11 +3,12 @@
 import csv
 import io
 from base64 import b64encode
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from hashlib import sha256
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,6 +19,8 @@ from rupturekit import AnnotatedTranscript, Coded, Marker, Provenance, Transcrip
 from rupturekit.agree import Agreement, agreement, write
 from rupturekit.annotation import FAMILIES
 from rupturekit.coefficients import Alpha, BiasIndex, FleissKappa, GwetAC, Kappa, resample, value
+
+pytest_plugins = ["browser"]
 
 BOOK = load_codebook()
 CLIENT = ("confrontation", "withdrawal")
@@ -685,6 +688,15 @@ def test_the_page_loads_and_runs_nothing_whatever_was_said(hostile: Agreement, t
     assert "1 disagreement." in source
 
 
+@pytest.mark.parametrize("width", [1280, 390])
+def test_short_words_of_the_page_stay_whole(show: Callable[..., Any], tmp_path: Path, width: int) -> None:
+    session = talk("s1", text="I guess so. " * 40)
+    found = agreement([coded(session, "coder:AB", {1: [("W2", 2)]}, span=(0, 470))], [coded(session, "coder:CD")])
+    found.disagreements_html(tmp_path / "d.html")
+    page = show(tmp_path / "d.html", width=width)
+    assert page.evaluate("[...document.querySelectorAll('th')].every(th => th.offsetHeight < 40)")
+
+
 def test_a_page_without_disagreements_says_so(tmp_path: Path) -> None:
     two_by_two(1, 0, 0, 3).disagreements_html(tmp_path / "d.html")
     assert "0 disagreements." in (tmp_path / "d.html").read_text("utf-8")
@@ -857,7 +869,7 @@ def test_the_screens_table_has_every_comparison_and_the_notes(hostile: Agreement
     assert "Never given: complaint_therapist, " in text
     tables = agreement(study(3, coders=("AB", "CD", "EF"))).markdown()
     assert [line for line in tables.splitlines() if line.startswith("##")] == [
-        *("## all, by turn", "## AB vs CD, by turn", "## AB vs EF, by turn", "## CD vs EF, by turn")
+        *("## all (AB, CD, EF), by turn", "## AB vs CD, by turn", "## AB vs EF, by turn", "## CD vs EF, by turn")
     ]
     widths = {line.count("|") for line in tables.split("## AB vs CD")[1].split("##")[0].splitlines() if "|" in line}
     assert len(widths) == 1

@@ -118,6 +118,12 @@ def test_a_table_of_sessions_and_files_go_together(folder: Path, tmp_path: Path)
             "Tan, Jake, B.=therapist, Weber, Ruth=client",
             ["therapist", "client"],
         ),
+        (
+            "labels in an odd form.txt",
+            "Dr. M. O'Neill (she/her): What brings you?\nPartner 2 [Sam]: My back hurts.\n",
+            "dr. m. o'neill (she/her)=therapist,Partner 2 [Sam]=client",
+            ["therapist", "client"],
+        ),
     ],
 )
 def test_roles_are_taken_from_the_command_line(
@@ -302,6 +308,31 @@ def test_check_shows_how_a_file_was_read_and_none_of_its_words(
     assert "flags: no_times" in shown
     for word in ("helping", "mother", "missed"):
         assert word not in shown
+
+
+def test_check_tells_how_much_was_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "s.csv"
+    file.write_text("turn,speaker,text\n1,T,How was it?\n1,T,How was it?\n2,C,Long.\n2,C,Long.\n", "utf-8")
+    text = tmp_path / "s.txt"
+    text.write_text(f"Date: 2021-05-04\n\n{GOOD}", "utf-8")
+    assert main(["check", str(file), str(text)]) == 0
+    shown = capsys.readouterr().out
+    assert "    left out: duplicate rows (2)\n" in shown
+    assert "    left out: header lines (1)\n" in shown
+    assert main(["check", "--json", str(file)]) == 0
+    assert json.loads(capsys.readouterr().out)[0]["sessions"][0]["left_out"] == {"duplicate_rows": 2}
+
+
+def test_check_takes_a_folder_as_annotate_does(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "scan.png").write_bytes(b"\x89PNG")
+    assert annotate(folder, "--out", folder / "out") == 0
+    capsys.readouterr()
+    assert main(["check", str(folder)]) == 0
+    shown = [line for line in capsys.readouterr().out.splitlines() if not line.startswith(" ")]
+    assert shown == [str(folder / name) for name in ("a.txt", "b.txt", "deep/c.txt")]
+    (folder / "none").mkdir()
+    assert main(["check", str(folder / "none")]) == 1
+    assert "no transcript in this folder" in capsys.readouterr().err
 
 
 def test_check_tells_why_roles_stay_open_and_goes_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -179,12 +179,12 @@ def rate_line(text: str, label: str) -> list[str]:
 
 def test_few_clients_are_said_to_be_few() -> None:
     nine = text_of(session(f"s{k}", f"K{k % 9}", withdrawal=(1,)) for k in range(18))
-    assert "No intervals: 9 clients would be too few; 10 are needed." in nine
+    assert "No intervals: they need 10 clients." in nine
     assert "<td>–</td>" not in nine.split('id="sessions"')[0]
     twelve = text_of(session(f"s{k}", f"K{k}", withdrawal=(1,)) for k in range(12))
     assert "12 clients are few, and the intervals rough" in twelve
     assert "rough" not in text_of(session(f"s{k}", f"K{k}") for k in range(20))
-    assert "No intervals: 3 sessions would be too few" in text_of(session(f"s{k}") for k in range(3))
+    assert "No intervals: they need 10 sessions." in text_of(session(f"s{k}") for k in range(3))
 
 
 def test_what_was_run_is_told() -> None:

@@ -219,6 +219,22 @@ def test_a_file_that_swells_is_refused(tmp_path: Path, monkeypatch: pytest.Monke
     assert "unpacked it has more than 0 MB" in refused(docbin, path)
 
 
+def test_a_file_of_very_many_small_values_is_refused(tmp_path: Path) -> None:
+    path = written(docbin, tmp_path / "out") / "sessions.spacy"
+    small = srsly.msgpack_dumps([{} for _ in range(1_100_000)])
+    for content in (
+        harmed(path, cats=[{}] * 1_100_000),
+        harmed(path, strings=["ab"] * 1_100_000),
+        harmed(path, lengths=b"\0" * 4_400_000),
+        harmed(path, user_data=[small]),
+        harmed(path, span_groups=[small]),
+        harmed(path, span_groups=[srsly.msgpack_dumps({small: ["markers"]})]),
+    ):
+        path.write_bytes(content)
+        assert "more than 1000000 values" in refused(docbin, path)
+        assert gc.isenabled()
+
+
 class Touch:
     """Makes a file when it is unpickled."""
 

@@ -195,6 +195,22 @@ def test_tiers_beside_the_talk_are_left_out_and_counted(tmp_path: Path) -> None:
     assert [u.text for u in session.utterances] == ["Looks away."]
 
 
+def test_the_words_and_phones_of_webmaus_are_no_talk_and_a_name_is_no_aligner(tmp_path: Path) -> None:
+    talk = tier("TRN", annotation("a1", "T: Why was it so?", "ts1", "ts2"), annotation("a2", "C: No.", "ts2", "ts3"))
+    said = {"ORT-MAU": ("No.",), "KAN-MAU": ("n @U",), "MAU": ("n", "@U"), "ORT": ("No.",), "KAN": ("n@U",)}
+    maus = [
+        tier(name, *(annotation(f"{name}{n}", one, "ts2", "ts3") for n, one in enumerate(parts)))
+        for name, parts in said.items()
+    ]
+    (session,) = read_sessions(put(tmp_path, eaf(*maus, talk)))
+    assert [(u.speaker, u.text) for u in session.utterances] == [("T", "Why was it so?"), ("C", "No.")]
+    assert session.meta == {"tiers_left_out": 5}
+    one = tier("Kan", annotation("a1", "Why was it so?", "ts1", "ts2"), annotation("a3", "Well.", "ts3", "ts4"))
+    two = tier("Mau", annotation("a2", "I can't say.", "ts2", "ts3"))
+    (session,) = read_sessions(put(tmp_path, eaf(one, two)))
+    assert [u.speaker for u in session.utterances] == ["Kan", "Mau", "Kan"]
+
+
 def test_a_silence_on_a_labelled_tier_is_nobodys(tmp_path: Path) -> None:
     path = put(
         tmp_path,

@@ -157,6 +157,7 @@ def test_the_command_measures_what_the_command_wrote(table, tmp_path, capsys):
     printed = capsys.readouterr().out
     assert "| confrontation | all | 3 | 1 |" in printed
     assert "span token F1, confrontation" in printed
+    assert "2 clients or groups: no intervals are given for fewer than 10" in printed
     assert "helping" not in printed
 
 

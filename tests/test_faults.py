@@ -9,13 +9,15 @@ from __future__ import annotations
 import builtins
 import errno
 import hashlib
+import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -204,6 +206,87 @@ def test_an_output_that_is_there_is_left_alone(
     assert (tmp_path / "out").read_text("utf-8") == "mine"
 
 
+ROOT = hasattr(os, "geteuid") and not os.geteuid()
+SMALL = """
+mount -t tmpfs -o size={size}k none disk || exit 77
+run() { "$@" annotate in --no-model --workers 0 --format html --out disk/out; }
+run "$@"; echo $?; ls -A disk/out
+mount -o remount,size=64m disk
+run "$@"; echo $?; cp -r disk/out whole
+"""
+
+
+@pytest.mark.skipif(not (ROOT and shutil.which("unshare")), reason="only root can mount a disk, and only on Linux")
+@pytest.mark.parametrize("size", [40, 200, 600])
+def test_a_real_disk_that_fills_up_and_then_has_room(sessions: Path, tmp_path: Path, size: int) -> None:
+    for n in range(40):
+        (sessions / f"more{n}.txt").write_text(TALK.replace("know", f"know {n}"), "utf-8")
+    (tmp_path / "disk").mkdir()
+    script = SMALL.replace("{size}", str(size))
+    line = ["unshare", "-m", "bash", "-c", script, "run", sys.executable, "-m", "rupturekit"]
+    done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True)
+    if done.returncode == 77 or "unshare failed" in done.stderr:
+        pytest.skip("nothing can be mounted here")
+    first, *listed, second = [line for line in done.stdout.splitlines() if line.isdigit() or "." in line]
+    assert (first, second) == ("2", "0"), done.stderr
+    assert "run.json" not in listed
+    assert any(words in done.stderr for words in ("No space left", "disk is full"))
+    assert "Traceback" not in done.stderr
+    assert "orchard" not in done.stderr
+    options = ["--no-model", "--format", "html", "--out", str(tmp_path / "other")]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path)
+        assert main(["annotate", "in", *options]) == 0
+    assert everything(tmp_path / "whole") == everything(tmp_path / "other")
+
+
+@pytest.fixture
+def as_nobody() -> Iterator[tuple[Path, Callable[..., subprocess.CompletedProcess[str]]]]:
+    """Give a folder that everybody can enter, and what runs a command there as a user who may do little."""
+    if not ROOT:
+        pytest.skip("only root can become another user")
+    with tempfile.TemporaryDirectory() as name:
+        Path(name).chmod(0o755)
+
+        def run(*command: str) -> subprocess.CompletedProcess[str]:
+            line = [sys.executable, "-m", "rupturekit", *command]
+            nobody = {"user": 65534, "group": 65534, "extra_groups": []}
+            return subprocess.run(line, cwd=name, env=environment(), capture_output=True, text=True, **nobody)
+
+        try:
+            run("--version").check_returncode()
+        except (OSError, subprocess.CalledProcessError):
+            pytest.skip("this Python is not for everybody")
+        yield Path(name), run
+
+
+def test_another_user_reads_what_may_be_read_and_writes_where_they_may(
+    as_nobody: tuple[Path, Callable[..., subprocess.CompletedProcess[str]]],
+) -> None:
+    place, run = as_nobody
+    for folder, mode in (("in", 0o755), ("in/shut", 0o700), ("mine", 0o755), ("locked", 0o755)):
+        (place / folder).mkdir()
+        (place / folder).chmod(mode)
+    os.chown(place / "mine", 65534, 65534)
+    for file, mode in (("s1", 0o644), ("s2", 0o600), ("s3", 0o644)):
+        (place / "in" / f"{file}.txt").write_text(TALK, "utf-8")
+        (place / "in" / f"{file}.txt").chmod(mode)
+    done = run("annotate", "in", "--no-model", "--out", "mine/out")
+    assert done.returncode == 1, done.stderr
+    inputs = json.loads((place / "mine" / "out" / "run.json").read_text("utf-8"))["inputs"]
+    assert [(entry["path"], entry["outcome"]) for entry in inputs] == [
+        ("s1.txt", "done"), ("s2.txt", "failed"), ("s3.txt", "done")
+    ]  # fmt: skip
+    assert "Permission denied" in inputs[1]["reason"]
+    for command in ("annotate in --no-model", "report mine/out", "export mine/out --format eaf"):
+        done = run(*command.split(), "--out", "locked/out")
+        assert done.returncode == 2, done.stderr
+        assert "locked" in done.stderr
+        assert "ermission denied" in done.stderr or "may write there" in done.stderr
+        assert "Traceback" not in done.stderr
+        assert not any((place / "locked").iterdir())
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
 def test_a_signal_ends_a_run_that_then_goes_on(sessions: Path, tmp_path: Path, number: signal.Signals) -> None:
     for n in range(400):
@@ -290,6 +373,21 @@ def test_nothing_of_anybody_elses_is_cleared(
     assert ".rupturekit" in told
     assert "move it" in told
     assert everything(tmp_path) == before
+
+
+@pytest.mark.skipif(not ROOT, reason="only root can give a folder away")
+def test_a_hidden_folder_that_another_user_planted_is_not_used(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    (out / ".rupturekit").mkdir(parents=True)
+    hidden_of(out).mkdir()
+    for folder in (out / ".rupturekit", hidden_of(out)):
+        os.chown(folder, 65534, 65534)
+    with pytest.raises(OutputError, match="belongs to another user"):
+        Store(out)
+    shutil.rmtree(out)
+    with pytest.raises(OutputError, match="belongs to another user"), whole_folder(out):
+        pass
+    assert everything(tmp_path) == {}
 
 
 @pytest.mark.parametrize("kind", ["link", "folder"])

@@ -18,6 +18,7 @@ import openpyxl
 import pytest
 
 import rupturekit as rk
+from rupturekit import coding, inputs, treatment
 from rupturekit.cli import main
 from rupturekit.exchange import FORMATS
 from rupturekit.readers import ReadError, read_sessions
@@ -156,6 +157,59 @@ def test_a_file_that_is_too_large_is_not_read(tmp_path: Path, monkeypatch: pytes
         read_sessions(tmp_path / "small.txt")
 
 
+CUE = "00:01.000 --> 00:02.000\n"
+MANY = {
+    "a.txt": b"T: a\nC: b\n" * 2_000_000,
+    "empty.txt": b"T: a\nC: b\n" + b"\n" * 20_000_000,
+    "a.srt": (CUE + "a\n").encode() * 800_000,
+    "voices.vtt": f"WEBVTT\n\n{CUE}".encode() + b"<v A>x" * 3_000_000,
+    "a.csv": b"speaker,text\n" + b"T,a\nC,b\n" * 2_500_000,
+    "a.tsv": b"speaker\ttext\n" + b"T\ta\nC\tb\n" * 2_500_000,
+    "a.json": b"[" + b"{}," * 6_000_000 + b"{}]",
+    "lists.json": b"[" + b"[]," * 6_000_000 + b"[]]",
+    "a.jsonl": b'{"text":"a"}\n' * 1_500_000,
+    "a.cha": b"@UTF8\n@Begin\n" + b"*CHI:\ta .\n" * 2_000_000,
+    "a.eaf": eaf().replace(b"</TIER>", b"</TIER>" + b"<x/>" * 5_000_000),
+    "a.TextGrid": b'File type = "ooTextFile"\n"TextGrid"\n0 9 <exists> 1\n"IntervalTier" "T" 0 9 9\n' + b'"x"' * 10**6,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", [*MANY, "a.docx"])
+def test_a_file_of_very_many_very_short_turns_is_not_read(tmp_path: Path, name: str) -> None:
+    many = changed(
+        word(), "word/document.xml", lambda xml: xml.replace(b"<w:body>", b"<w:body>" + b"<w:p/>" * 3_000_000)
+    )
+    told = refused(tmp_path / name, MANY.get(name, many))
+    assert "and 1000000 are read" in told
+    assert "raise RUPTUREKIT_LINES" in told
+
+
+@pytest.mark.parametrize("name", ["docx", "xlsx"])
+def test_whoever_has_more_lines_raises_the_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv("RUPTUREKIT_LINES", "4")
+    (tmp_path / "a.csv").write_text("speaker,text\nT,a\nC,b\nT,c\n")
+    assert len(read_sessions(tmp_path / "a.csv")[0].utterances) == 3
+    (tmp_path / f"a.{name}").write_bytes(PARTS[name][0]())
+    if name == "docx":
+        assert "4 are read" in refused(tmp_path / "a.docx", word())
+        monkeypatch.setenv("RUPTUREKIT_LINES", "100000")
+    assert len(read_sessions(tmp_path / f"a.{name}")[0].utterances) == 4
+
+
+def test_a_workbook_of_very_wide_rows_is_not_read_to_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    book = openpyxl.Workbook(write_only=True)
+    sheet = book.create_sheet()
+    for row in [("speaker", "text"), *(("TC"[n % 2], "a") for n in range(100))]:
+        sheet.append([*row, *[None] * 897, "x"])
+    book.save(tmp_path / "wide.xlsx")
+    assert len(read_sessions(tmp_path / "wide.xlsx")[0].utterances) == 100
+    monkeypatch.setenv("RUPTUREKIT_LINES", "1000")
+    with pytest.raises(
+        ReadError, match=r"wide\.xlsx, line 23: its rows come to more than 20000 cells.*RUPTUREKIT_LINES"
+    ):
+        read_sessions(tmp_path / "wide.xlsx")
+
+
 MEMORY = """
 import resource, sys
 from rupturekit.readers import ReadError, read_sessions
@@ -176,6 +230,7 @@ def test_memory_is_bounded(tmp_path: Path) -> None:
         "line.txt": b"T: " + b"word " * 2_000_000 + b"\nC: no\n",
         "deep.json": b"[" * 1_000_000,
         "deep.eaf": eaf(words="<x>" * 300_000 + "</x>" * 300_000),
+        "short.txt": b"a\n" * 20_000_000,
     }
     for name, data in files.items():
         (tmp_path / name).write_bytes(data)
@@ -184,7 +239,13 @@ def test_memory_is_bounded(tmp_path: Path) -> None:
     )
     assert run.returncode == 0, run.stderr[-500:]
     told = run.stdout.splitlines()
-    assert [str(tmp_path / name) in line for name, line in zip(files, told, strict=True)] == [True, False, True, True]
+    assert [str(tmp_path / name) in line for name, line in zip(files, told, strict=True)] == [
+        True,
+        False,
+        True,
+        True,
+        True,
+    ]
 
 
 def test_hundred_thousand_speakers_are_named_in_part(tmp_path: Path) -> None:
@@ -360,6 +421,25 @@ def test_a_file_that_comes_back_too_large_is_not_read(tmp_path: Path, format: st
     assert "500 are read" in not_taken(path, format)
 
 
+@pytest.mark.parametrize(
+    "read",
+    [
+        inputs.read_clients,
+        treatment.read_facts,
+        treatment.read_messages,
+        lambda path: coding.read_coded(path.with_name("big.csv")),
+    ],
+    ids=["clients", "facts", "messages", "labels"],
+)
+def test_a_table_beside_the_sessions_that_is_too_large_is_not_read(
+    tmp_path: Path, read: Callable[[Path], object]
+) -> None:
+    with (tmp_path / "big.labels.jsonl").open("wb") as file:
+        file.truncate(1 << 40)  # takes no room on the disk
+    with pytest.raises(ReadError, match=r"big\.labels\.jsonl: .*500 are read.*RUPTUREKIT_FILE_MB"):
+        read(tmp_path / "big.labels.jsonl")
+
+
 @pytest.mark.parametrize("format", ["eaf", "textgrid"])
 def test_an_original_that_is_too_large_or_no_file_is_not_copied(tmp_path: Path, format: str) -> None:
     original = tmp_path / f"s1.{format}"
@@ -438,4 +518,8 @@ def test_the_other_half_of_a_pair_of_textgrids_is_held_to_the_limits(tmp_path: P
     (tmp_path / "s1_client.TextGrid").write_text(one)
     os.mkfifo(tmp_path / "s1_therapist.TextGrid")
     with pytest.raises(ReadError, match="not a regular file"):
+        read_sessions(tmp_path / "s1_client.TextGrid")
+    (tmp_path / "s1_therapist.TextGrid").unlink()
+    (tmp_path / "s1_therapist.TextGrid").write_text(one + "\n" * 1_100_000)
+    with pytest.raises(ReadError, match=r"therapist\.TextGrid.*RUPTUREKIT_LINES"):
         read_sessions(tmp_path / "s1_client.TextGrid")

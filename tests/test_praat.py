@@ -161,8 +161,9 @@ def test_a_file_of_words_for_each_speaker(tmp_path: Path) -> None:
     assert session.meta == {"tiers_left_out": 2}
 
 
-def test_a_tier_is_not_cut_because_it_is_called_so(tmp_path: Path) -> None:
-    tiers = (("T words", TALK[0][1]), ("C (phone)", TALK[1][1]))
+@pytest.mark.parametrize("names", [("T words", "C (phone)"), ("Kan", "Mau"), ("T (Kan)", "C TRN")])
+def test_a_tier_is_not_cut_because_it_is_called_so(names: tuple[str, str], tmp_path: Path) -> None:
+    tiers = ((names[0], TALK[0][1]), (names[1], TALK[1][1]))
     (session,) = read_sessions(put(tmp_path, "s.TextGrid", grid(*tiers)))
     assert [u.text for u in session.utterances] == [
         "How has this been for you?",
@@ -171,6 +172,38 @@ def test_a_tier_is_not_cut_because_it_is_called_so(tmp_path: Path) -> None:
         "Fine. Whatever.",
     ]
     assert session.meta == {}
+
+
+MAUS = (("ORT-MAU", CLIENT_WORDS), ("KAN-MAU", words((4.0, "It"), (4.2, "Iz@nt"))), ("MAU", PHONES))
+
+
+@pytest.mark.parametrize("prefix", ["", "C ", "C_"])
+def test_the_tiers_of_webmaus_are_words_and_phones(prefix: str, tmp_path: Path) -> None:
+    maus = [(f"{prefix}{name}", cut) for name, cut in MAUS]
+    whole = (f"{prefix}TRN", [(4.0, 6.18, "It isn't helping. Fine. Whatever.")])
+    therapist = ("therapist", [(0, 3.5, "And so?")])
+    (session,) = read_sessions(put(tmp_path, "s.TextGrid", grid(therapist, whole, *maus)))
+    assert [u.text for u in session.utterances] == ["And so?", "It isn't helping. Fine. Whatever."]
+    assert session.meta == {"tiers_left_out": 3}
+
+
+def test_words_of_webmaus_alone_are_joined_into_utterances(tmp_path: Path) -> None:
+    maus = [(f"Client {name}", cut) for name, cut in MAUS]
+    (session,) = read_sessions(put(tmp_path, "s.TextGrid", grid(("Therapist", [(0, 3.5, "And so?")]), *maus)))
+    assert [(u.speaker, u.text) for u in session.utterances] == [
+        ("Therapist", "And so?"),
+        ("Client", "it isn't helping"),
+        ("Client", "fine whatever"),
+    ]
+    assert session.meta == {"tiers_left_out": 2}
+
+
+def test_a_file_of_webmaus_for_each_speaker(tmp_path: Path) -> None:
+    for who in ("therapist", "client"):
+        put(tmp_path, f"v_{who}.TextGrid", grid(*MAUS))
+    (session,) = read_sessions(tmp_path / "v_client.TextGrid")
+    assert Counter(u.speaker for u in session.utterances) == {"therapist": 2, "client": 2}
+    assert session.meta == {"tiers_left_out": 4}
 
 
 def test_phones_are_never_talk(tmp_path: Path) -> None:

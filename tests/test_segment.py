@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -12,6 +14,8 @@ from rupturekit.readers import RawSession, Utterance
 from rupturekit.roles import CONFIDENCE, infer_therapist, role_of_label
 from rupturekit.segment import SESSION_FLAGS, TURN_FLAGS, RoleError, segment, session_flags, turn_flags
 from rupturekit.transcript import Transcript, Turn
+
+DATA = Path(__file__).parents[1] / "data"
 
 
 def raw(*lines: str, numbered: bool = False, **facts: object) -> RawSession:
@@ -85,6 +89,45 @@ def test_a_mother_beside_a_client_is_other_and_alone_with_the_therapist_the_clie
     assert turns("T: Who came along?", "Mother: Just me.")[1][0] == "client"
 
 
+@pytest.mark.parametrize(
+    ("lines", "roles", "client", "confidence"),
+    [
+        (["T: So?", "Mother: He never listens.", "Leo: She shouts. That is it."], None, "Leo", 0.625),
+        (["T: So?", "Mother: He never listens.", "Leo: She shouts. That is it."], {"T": "therapist"}, "Leo", 0.625),
+        (["Ruth: So what was it then, this time?", "Ana: Mm.", "C: I did not. And he lied to me."], None, "C", 0.875),
+        (
+            ["T: How was the week for all of you?", "Ines: It was long and I slept badly.", "Cy: Mm."],
+            None,
+            "Ines",
+            0.875,
+        ),
+    ],
+)
+def test_a_role_told_by_elimination_among_several_speakers_says_so(lines, roles, client, confidence) -> None:  # type: ignore[no-untyped-def]
+    transcript = segment(raw(*lines), id="s", roles=roles)
+    assert [turn.speaker for turn in transcript.of("client")] == [client]
+    assert transcript.meta["role_source"] == "inferred"
+    assert transcript.meta["role_confidence"] == confidence
+    assert "roles_inferred" in transcript.meta["flags"]
+
+
+@pytest.mark.parametrize(
+    ("lines", "roles", "source"),
+    [
+        (["T: So?", "Interpreter: He asks how it was.", "Leo: It was long, and I am tired."], None, "labels"),
+        (["T: So?", "Mother: He never listens.", "Leo: She shouts."], {"Mother": "other"}, "given"),
+        (["T: So?", "Mother: He never listens.", "C: She shouts."], None, "labels"),
+        (["Ruth: So what was it then?", "Mother: He never listens.", "C: She shouts."], None, "labels"),
+        (["T: So?", "Mother: He never listens."], None, "labels"),
+        (["T: So?", "Leo: She shouts.", ": Long."], None, "labels"),
+    ],
+)
+def test_a_role_that_nobody_else_can_have_is_told_by_the_labels(lines, roles, source) -> None:  # type: ignore[no-untyped-def]
+    meta = segment(raw(*lines), id="s", roles=roles).meta
+    assert (meta["role_source"], meta["role_confidence"]) == (source, 1.0)
+    assert "roles_inferred" not in meta["flags"]
+
+
 @pytest.mark.parametrize("swap", [False, True])
 def test_roles_are_inferred_from_the_talk_whoever_is_speaker_one(swap: bool) -> None:
     labels = ("Speaker 2", "Speaker 1") if swap else ("Speaker 1", "Speaker 2")
@@ -138,7 +181,9 @@ def test_a_given_role_that_does_not_exist_is_an_error() -> None:
     ("lines", "reason"),
     [
         ([": Hello.", ": Hi."], "no utterance has a speaker's label.* in text by `LABEL: words`"),
-        (["C: Hello.", "C: Is anybody there?"], "the only speaker is 'c'"),
+        (["C: Hello.", "C: Is anybody there?"], "the only speaker is 'c'; a session"),
+        (["Speaker 1: Hello.", "Speaker 1: Is anybody there?"], "the only speaker is 'speaker 1'; a session"),
+        (["Ana: Hello.", "Ana: Is anybody there?"], "there is only one speaker; a session"),
         (["C: Hello.", ": Come in and take a seat.", ": How was the week?"], "more than half of the words.*`LABEL"),
         (["Ana: One two three.", "Ben: One two three.", "Cy: One two three."], "more than two speakers"),
         (["T: "], "no talk"),
@@ -158,6 +203,19 @@ def test_roles_of_whom_little_is_said_are_unclear_unless_given() -> None:
     assert [turn.role for turn in given][2:] == ["therapist", "client"]
     rest = {"AW": "other", "K12": "other"}
     assert [turn.role for turn in segment(talk, id="s", roles=rest)] == ["therapist", "client", "other", "other"]
+
+
+def test_a_couple_with_a_named_second_client_is_told_which_roles_to_give() -> None:
+    talk = raw("T: So?", "C: No.", "Wilhelmina: He never listens to a word of what I tell him.", "Observer: I see.")
+    with pytest.raises(RoleError) as caught:
+        segment(talk, id="s")
+    message = str(caught.value)
+    assert "--roles LABEL=client,LABEL=other" in message
+    assert "rupturekit check" in message
+    assert message.endswith("Without a part, 1 of 4 speakers: speaker 3 of 4 (a name)")
+    assert "ilhelmina" not in message.lower()
+    transcript = segment(talk, id="s", roles={"Wilhelmina": "client"})
+    assert [turn.role for turn in transcript] == ["therapist", "client", "client", "other"]
 
 
 def test_talk_of_somebody_unknown_is_no_less_unclear() -> None:
@@ -365,6 +423,19 @@ def test_marks_reach_the_transcript_verbatim() -> None:
     assert turns("T: And?", f"C: {said}")[1][1] == said
 
 
+@pytest.mark.parametrize("label", ["Unknown", "UNK", "Unk 2", "unidentified speaker", "Speaker (unknown)"])
+def test_whoever_is_unknown_is_so_in_the_flag_and_in_the_count_of_words(label: str) -> None:
+    talk = raw("T: How was it?", "C: Long.", f"{label}: It went on and on and on for the whole of it.")
+    with pytest.raises(RoleError, match="half of the words"):
+        segment(talk, id="s")
+    assert segment(talk, id="s", roles={label: "other"}).meta["flags"] == ["no_times", "unknown_speaker"]
+
+
+def test_a_name_that_begins_like_unknown_is_a_third_speakers() -> None:
+    talk = raw("T: How was it?", "C: Long.", "Unkel (mother): It went on and on and on for the whole of it.")
+    assert segment(talk, id="s").meta["flags"] == ["no_times", "third_speaker"]
+
+
 def test_session_flags_say_what_is_doubtful() -> None:
     short = [line for n in range(6) for line in (f"T: Tell me about day {n}, please?", "C: Fine.")]
     assert segment(raw(*short), id="s").meta["flags"] == ["many_one_word_turns", "no_times"]
@@ -377,6 +448,78 @@ def test_session_flags_say_what_is_doubtful() -> None:
     ]
     partly = raw("T 0-2: Come in.", "C: Thanks.", ": Good morning.")
     assert segment(partly, id="s").meta["flags"] == ["missing_times", "unknown_speaker"]
+
+
+OTHER_LANGUAGES = {
+    "Spanish": (
+        "Hola, ¿cómo te ha ido esta semana desde la última vez que hablamos?",
+        "Pues no muy bien, la verdad. Mi hermano me llamó el domingo y acabamos gritando otra vez.",
+        "Parece que eso te dejó bastante cansado. ¿Qué fue lo peor para ti?",
+        "Que nunca me escucha. Le digo que no puedo más y él sigue hablando de su trabajo y de la casa.",
+    ),
+    "German": (
+        "Wie ist es Ihnen seit unserem letzten Gespräch ergangen, und was war am Sonntag mit Ihrem Bruder?",
+        "Na ja, nicht so gut. Mein Bruder hat angerufen und wir haben uns wieder nur angeschrien.",
+        "Das klingt so, als hätte es Sie ziemlich erschöpft. Was war das Schlimmste daran?",
+        "Dass er mir nie zuhört. Ich sage ihm, ich kann nicht mehr, und er redet weiter von seiner Arbeit.",
+    ),
+    "French": (
+        "Comment ça s’est passé depuis notre dernière séance ?",
+        "Pas très bien, en fait. Mon frère m’a appelé dimanche et on a fini par se crier dessus encore une fois.",
+        "On dirait que ça vous a beaucoup fatigué. Qu’est-ce qui a été le pire pour vous ?",
+        "Qu’il ne m’écoute jamais. Je lui dis que je n’en peux plus et il continue à parler de son travail et de tout.",
+    ),
+    "Italian": (
+        "Come è andata da quando ci siamo visti l'ultima volta?",
+        "Non tanto bene. Mio fratello mi ha chiamato domenica e abbiamo finito per urlare un'altra volta, come sempre.",
+        "Sembra che questo l'abbia stancata molto. Che cosa è stato peggio per lei?",
+        "Che non mi ascolta mai. Io gli dico che non ce la faccio più e lui continua a parlare del suo lavoro.",
+    ),
+    "Dutch": (
+        "Hoe is het met u gegaan sinds ons laatste gesprek?",
+        "Niet zo goed eigenlijk. Mijn broer belde zondag en we stonden weer tegen elkaar te schreeuwen.",
+        "Dat klinkt alsof het u veel energie heeft gekost. Wat was het ergste voor u?",
+        "Dat hij nooit naar me luistert. Ik zeg dat ik niet meer kan en hij praat maar door over zijn werk.",
+    ),
+    "Polish": (
+        "Jak minął pani tydzień od naszej ostatniej rozmowy, i co było z bratem?",
+        "No nie najlepiej. Zadzwonił do mnie w niedzielę i znowu to się skończyło krzykiem, i to strasznym.",
+        "Brzmi to tak, jakby to panią bardzo zmęczyło. Co było w tym najgorsze?",
+        "To, że on mnie nigdy nie słucha. Mówię mu, że już nie mogę, a on dalej o swojej pracy i co ja mam zrobić.",
+    ),
+}
+OUR_WORDS = "Right, you get home and it's all on your plate. How was the rest of the week?"
+
+
+@pytest.mark.parametrize("language", OTHER_LANGUAGES)
+def test_talk_in_another_language_is_flagged(language: str) -> None:
+    lines = [f"{'CT'[n % 2]}: {text}" for n, text in enumerate(OTHER_LANGUAGES[language], 1)]
+    assert "not_english" in segment(raw(*lines), id="s").meta["flags"]
+    captions = [re.sub(r"[^\w\s:]", "", line).lower() for line in lines]
+    assert "not_english" in segment(raw(*captions), id="s").meta["flags"]
+    # an observer's English is neither client's nor therapist's
+    watched = segment(raw(*lines, f"Observer: {OUR_WORDS}"), id="s")
+    assert "not_english" in watched.meta["flags"]
+    # too little to tell
+    assert "not_english" not in segment(raw(*lines[:2]), id="s").meta["flags"]
+
+
+def test_english_is_not_flagged_as_another_language_whoever_speaks_it() -> None:
+    assert "not_english" not in segment(raw(*dialogue("T", "C")), id="s").meta["flags"]
+    sessions, exchanges = (
+        [json.loads(line) for line in (DATA / file).read_text("utf-8").splitlines()]
+        for file in ("synthetic/sessions.jsonl", "fairness/exchanges.jsonl")
+    )
+    talk: dict[str, list[str]] = {}
+    for item in sessions[::20] + exchanges:
+        # the exchanges of a variety are short, and long enough together
+        talk.setdefault(item.get("group", item["id"]), []).extend(text for _, text, *_ in item["turns"])
+    assert len(talk) > 100
+    for written in talk.values():
+        captions = [re.sub(r"[^\w\s]", "", text).lower() for text in written]
+        for texts in (written, captions):
+            session = Transcript("s", tuple(Turn(n, "C", "client", text) for n, text in enumerate(texts)))
+            assert "not_english" not in session_flags(session)
 
 
 def test_flags_come_from_the_closed_lists_and_from_the_transcript_alone() -> None:

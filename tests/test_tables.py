@@ -131,6 +131,9 @@ def test_a_damaged_line_is_named_without_its_words(tmp_path: Path) -> None:
     assert "guess" not in str(caught.value)
     with pytest.raises(FileNotFoundError):
         rk.load(tmp_path / "none.jsonl")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(FileNotFoundError, match=r"no annotations\.jsonl in this folder"):
+        rk.load(tmp_path / "empty")
 
 
 @pytest.mark.parametrize(

@@ -216,7 +216,10 @@ class Agreement:
             rows = [[_plain(cell).replace("|", r"\|") for cell in row] for row in (header, *body)]
             lines = ["| " + " | ".join(row) + " |" for row in (rows[0], ["---"] * len(header), *rows[1:])]
             if body:
-                parts.append("\n".join([f"## {_plain(coders)}, by {self.level}", "", *lines]))
+                # of more than two the name does not say who, and whose shares stand where
+                who = self.compared[coders]
+                name = coders if len(who) == 2 else f"{coders} ({', '.join(who)})"
+                parts.append("\n".join([f"## {_plain(name)}, by {self.level}", "", *lines]))
         return "\n\n".join([*parts, *map(_plain, self.notes)]) + "\n"
 
     def latex(self) -> str:
@@ -1115,7 +1118,10 @@ def _cells(tag: str, cells: Iterable[object]) -> str:
 
 _STYLE = """
 body { font: 1rem/1.4 system-ui, sans-serif; margin: 2rem auto; max-width: 75rem; padding: 0 1rem; }
-table { border-collapse: collapse; width: 100%; }
+table { border-collapse: collapse; min-width: 60rem; table-layout: fixed; width: 100%; }
+th:nth-child(1) { width: 3rem; }
+th:nth-child(2) { width: 5rem; }
+th:nth-child(3) { width: 12rem; }
 th, td { border-bottom: 1px solid #bbb; overflow-wrap: anywhere; padding: .3rem .6rem; text-align: start; }
 td { vertical-align: top; }
 """

@@ -17,6 +17,7 @@ from typing import Any
 from .annotation import CLIENT_FAMILIES, FAMILIES, AnnotatedTranscript, Coded, Marker
 from .codebook import CodebookMarker, load_codebook
 from .pipeline import read_all
+from .readers import load as load_file
 from .score import FAMILIES_OF, segments
 from .sheets import SEGMENT_NOTE
 from .tables import load
@@ -310,7 +311,7 @@ def _labels(layer: Path) -> dict[tuple[str, str], tuple[Any, ...]]:
     """Read a label layer: (session, turn) → line, role, raters, codes; without the turns that nobody coded."""
     by_code = load_codebook().by_code
     labels: dict[tuple[str, str], tuple[Any, ...]] = {}
-    for number, line in enumerate(layer.read_bytes().removeprefix(b"\xef\xbb\xbf").split(b"\n"), 1):
+    for number, line in enumerate(load_file(layer).data.removeprefix(b"\xef\xbb\xbf").split(b"\n"), 1):
         if not line.strip():
             continue
         try:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from . import exchange
 from .annotation import MADE_BY
-from .readers import RawSession, ReadError, read_sessions
+from .readers import RawSession, ReadError, load, read_sessions
 from .readers.encoding import decode
 from .readers.praat import together
 from .readers.raw import Source
@@ -37,7 +37,7 @@ class Reading:
 
     def sessions(self, path: Path) -> list[RawSession]:
         """Read the sessions of a file."""
-        return read_sessions(path, format=self.format, columns=self.columns, encoding=self.encoding)
+        return read_sessions(path, format=self.format, columns=self.columns, encoding=self.encoding, labels=self.roles)
 
     def roles_in(self, raw: RawSession) -> dict[str, str]:
         """Return the given roles of those who speak in a session: one map serves many sessions."""
@@ -73,7 +73,7 @@ def read_clients(path: Path) -> dict[str, str]:
     ...     read_clients(file)
     {'s01': 'K1', 's02': 'K1'}
     """
-    source = Source(path, path.read_bytes())
+    source = load(path)
     clients: dict[str, str] = {}
     for line, cells in csv_rows(source, "session_id", "client_id"):
         session, client = cells["session_id"], cells["client_id"]

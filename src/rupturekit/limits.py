@@ -12,11 +12,12 @@ DEFAULTS: Mapping[str, int] = {
     "RUPTUREKIT_FILE_MB": 500,
     "RUPTUREKIT_UNPACKED_MB": 250,
     "RUPTUREKIT_PARTS": 10_000,
+    "RUPTUREKIT_LINES": 1_000_000,
 }
-"""Size of a file; of all that is read of an archive, unpacked (both in units of 2**20 bytes); its parts.
+"""Size of a file; of all that is read of an archive, unpacked (both in units of 2**20 bytes); its parts; lines.
 
-A file takes mostly 4 to 12 times its size in memory while it is read; one that is nothing but turns of one letter up
-to 150 times.
+A file takes mostly 4 to 12 times its size in memory while it is read, and besides at most 1.5 kB for each line. Where
+many turns can stand in a line, as in JSON, it is their objects, elements or quotation marks that are counted.
 """
 
 

@@ -89,7 +89,7 @@ def read_all(
     path = Path(path)
     return [
         segment(raw, id=raw.id if raw.id is not None else path.stem, roles=roles, path=str(path))
-        for raw in read_sessions(path, format=format, columns=columns, encoding=encoding)
+        for raw in read_sessions(path, format=format, columns=columns, encoding=encoding, labels=roles)
     ]
 
 
@@ -120,7 +120,7 @@ def read(
     ['therapist', 'client']
     """
     path = Path(path)
-    sessions = read_sessions(path, format=format, columns=columns, encoding=encoding)
+    sessions = read_sessions(path, format=format, columns=columns, encoding=encoding, labels=roles)
     if len(sessions) != 1:
         raise ReadError(f"{path}: this file holds {len(sessions)} sessions. Use read_all, which returns a list")
     raw = sessions[0]

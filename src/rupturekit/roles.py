@@ -65,7 +65,9 @@ _PAIRS: Mapping[str, Role] = {
     "case manager": "therapist",
     "care coordinator": "therapist",
 }
-_UNKNOWN = re.compile("unk|unidentified")
+_UNKNOWN = frozenset(("unk", "unknown", "unidentified"))
+# In the room, but nobody's relative: never the client.
+_BESIDE = frozenset("observer obs interpreter translator supervisor trainee receptionist narrator".split()) | _UNKNOWN
 _GENERIC = re.compile(
     r"(?:speaker|spk|spkr|person|voice|male|female|man|woman|s|m|f|a|b)?[ _.#-]*\d{0,4}", re.IGNORECASE
 )
@@ -102,6 +104,17 @@ def role_of_label(label: str) -> Role | None:
     return _role_of_words(label) or _role_of_words(_BRACKETED.sub(" ", label))
 
 
+def is_unknown(label: str) -> bool:
+    """Tell whether a label says that it is not known who speaks.
+
+    Examples
+    --------
+    >>> [is_unknown(label) for label in ("UNK", "Unknown speaker", "Unidentified 2", "Unkel", "Observer")]
+    [True, True, True, False, False]
+    """
+    return not _UNKNOWN.isdisjoint(re.findall(r"[^\W\d_]+", speaker_key(label)))
+
+
 def _role_of_words(label: str) -> Role | None:
     words = re.findall(r"[^\W\d_]+", speaker_key(label).replace("'s", "").replace("’s", ""))
     joined = " ".join(words)
@@ -120,14 +133,14 @@ def _role_of_words(label: str) -> Role | None:
 def _shown(key: str, keys: Sequence[str]) -> str:
     """Name a speaker in a message: the label if it is generic, else its place; never a person's name."""
     place = f"speaker {keys.index(key) + 1} of {len(keys)}"
-    if _GENERIC.fullmatch(key) or _is_bare_role(key):
-        return f"{key!r} ({place})"
-    return f"{place} (a name)"
+    return f"{key!r} ({place})" if _is_plain(key) else f"{place} (a name)"
 
 
-def _is_bare_role(key: str) -> bool:
+def _is_plain(key: str) -> bool:
+    """Tell whether a label names nobody: it is generic, or a role."""
     words = re.findall(r"[^\W\d_]+", key)
-    return bool(words) and all(word in _SHORT or word in _WORDS for word in words)
+    is_role = bool(words) and all(word in _SHORT or word in _WORDS for word in words)
+    return is_role or _GENERIC.fullmatch(key) is not None
 
 
 # --- the talk itself ------------------------------------------------------------------------------
@@ -253,7 +266,7 @@ def assign_roles(
 
     Labels decide if they name a role; of two main speakers, one known role tells the other. What the head of
     the file states goes before labels, and a given map before both. Where none tells, the talk of the two main
-    speakers does.
+    speakers does. A role that is told by elimination, while somebody else in the room could have it, is inferred too.
 
     Parameters
     ----------
@@ -299,25 +312,28 @@ def assign_roles(
             roles[key] = role
     if len(keys) == 1:
         raise RoleError(
-            f"the only speaker is {_shown(keys[0], keys)}; a session needs a therapist and a client. "
-            "If both speak under one label, label them apart"
+            (f"the only speaker is {keys[0]!r}" if _is_plain(keys[0]) else "there is only one speaker")
+            + "; a session needs a therapist and a client. If both speak under one label, label them apart"
         )
 
     main = sorted(keys, key=lambda key: -words[key])[:2]
     two = sum(words[key] for key in main) > MAIN_SHARE * total
-    _by_elimination(roles, keys, main if two else keys, fixed=frozenset(named))
-    confidence = 1.0
+    confidence = _by_elimination(roles, words, main if two else keys, fixed=frozenset(named))
+    if confidence < 1:
+        source = "inferred"
     if not {"therapist", "client"} <= set(roles.values()):
         if given:
             lacking = "therapist" if "therapist" not in roles.values() else "client"
             raise RoleError(f"the given roles leave the session without a {lacking}; speakers: {_list(keys)}")
         source = "inferred"
         roles, confidence = _from_talk(talk, keys, main, two)
-    told = sum(words[key] for key, role in roles.items() if key in named or role != "other" or not _UNKNOWN.match(key))
-    if told < _LEAST_TOLD * total:
+    told = {*named, *(key for key, role in roles.items() if role != "other" or not is_unknown(key))}
+    if sum(words[key] for key in told) < _LEAST_TOLD * total:
+        open_ = [key for key in keys if key not in told]
         raise RoleError(
             "therapist and client can be told, but less than half of the words are theirs or of somebody else whose "
-            f"part is known. Give the roles (--roles LABEL=client). Speakers: {_list(keys)}"
+            "part is known. Give each of the others a role by the label, which `rupturekit check` shows (--roles "
+            f"LABEL=client,LABEL=other). Without a part, {len(open_)} of {len(keys)} speakers: {_list(keys, open_)}"
         )
     everyone: dict[str, Role] = {key: roles.get(key, "other") for key in words}
     return Roles(everyone, source, confidence)
@@ -327,9 +343,11 @@ LISTED = 20
 """How many speakers a message names."""
 
 
-def _list(keys: Sequence[str]) -> str:
-    more = f"; and {len(keys) - LISTED} more" if len(keys) > LISTED else ""
-    return "; ".join(_shown(key, keys) for key in keys[:LISTED]) + more
+def _list(keys: Sequence[str], some: Sequence[str] | None = None) -> str:
+    """Name the speakers, or some of them, by their places among all."""
+    shown = keys if some is None else some
+    more = f"; and {len(shown) - LISTED} more" if len(shown) > LISTED else ""
+    return "; ".join(_shown(key, keys) for key in shown[:LISTED]) + more
 
 
 def _from_map(given: Mapping[str, str], keys: Sequence[str]) -> dict[str, Role]:
@@ -345,17 +363,29 @@ def _from_map(given: Mapping[str, str], keys: Sequence[str]) -> dict[str, Role]:
     return named
 
 
-def _by_elimination(roles: dict[str, Role], keys: Sequence[str], main: Sequence[str], fixed: frozenset[str]) -> None:
-    """Where one of therapist and client is lacking and one main speaker is left, that is the one."""
+def _by_elimination(
+    roles: dict[str, Role], words: Mapping[str, int], main: Sequence[str], fixed: frozenset[str]
+) -> float:
+    """Where one of therapist and client is lacking and one main speaker is left, that is the one.
+
+    Returns how sure that is: the speaker's share of the words of all who could be it.
+    """
+    sure = 1.0
     for lacking, other in (("client", "therapist"), ("therapist", "client")):
         if lacking in roles.values() or other not in roles.values():
             continue
         left = [key for key in main if key not in roles]
-        if lacking == "client" and not left:
+        relatives = [key for key in roles if roles[key] == "other" and key not in fixed and lacking == "client"]
+        if not left:
             # a mother or partner who sits alone with the therapist is the client of this session
-            left = [key for key in main if roles[key] == "other" and key not in fixed]
+            left = [key for key in main if key in relatives]
         if len(left) == 1:
+            nobody = [key for key in relatives if not _BESIDE.isdisjoint(re.findall(r"[^\W\d_]+", key))]
+            others = {*relatives, *(key for key in words if key and key not in roles)} - {*nobody, *left}
+            said = words[left[0]]
+            sure = round(said / (said + sum(words[key] for key in others)), 4) if others else 1.0
             roles[left[0]] = cast(Role, lacking)
+    return sure
 
 
 def _from_talk(

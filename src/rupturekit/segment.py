@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from .readers.raw import RawSession, Utterance, span
-from .roles import RoleError, assign_roles, contradicted, speaker_key
+from .roles import RoleError, assign_roles, contradicted, is_unknown, speaker_key
 from .transcript import Role, Transcript, Turn
 
 __all__ = ["SESSION_FLAGS", "TURN_FLAGS", "RoleError", "segment", "session_flags", "turn_flags"]
@@ -30,7 +30,9 @@ TURN_FLAGS: Mapping[str, str] = {
     "minute_long": "a minute or more, or where times are missing 180 words or more",
 }
 SESSION_FLAGS: Mapping[str, str] = {
-    "roles_inferred": "roles were inferred from the talk",
+    "not_english": "hardly any of the words are English; rules and model know no other language, and nothing found "
+    "means nothing",
+    "roles_inferred": "roles were inferred from the talk, or by elimination among more than two speakers",
     "roles_contradicted": "the talk says that the labels of therapist and client are swapped",
     "third_speaker": "somebody beside therapist and client speaks",
     "label_in_talk": "words before a colon look like a label and were left in the talk of the speaker before",
@@ -95,6 +97,13 @@ _INVITES = re.compile(
 _SENTENCE = re.compile(r"[.?!…]\s+")
 _WORD = re.compile(r"\w+(?:['’-]\w+)*")
 _PUNCTUATION = re.compile(r"[.?!]")
+# Frequent in English talk and, as a word, hardly in another language. Of the words of each of 3120 English sessions and
+# exchanges, real, synthetic and captions, they are 15 % and more, and of talk in ten other languages 2 % at most.
+_ENGLISH = frozenset(
+    "the and you it that of is my your not have with know don they this are he she what about there just if but be "
+    "like how".split()
+)
+_ENGLISH_SHARE, _ENGLISH_WORDS = 0.08, 60
 _MACHINE_LABEL = re.compile(r"(?:speaker|spk|spkr|s)[ _-]?\d+", re.IGNORECASE)
 
 
@@ -193,16 +202,17 @@ def session_flags(transcript: Transcript) -> tuple[str, ...]:
     source = transcript.meta.get("role_source")
     if source == "inferred":
         flags.add("roles_inferred")
-    elif contradicted(
+    if contradicted(
         [turn.text for turn in transcript.of("therapist")],
         [turn.text for turn in transcript.of("client")],
     ):
         flags.add("roles_contradicted")
     for turn in transcript.of("other"):
-        unknown = turn.speaker.lower().startswith(("unknown", "unidentified"))
-        flags.add("unknown_speaker" if unknown else "third_speaker")
+        flags.add("unknown_speaker" if is_unknown(turn.speaker) else "third_speaker")
     if transcript.meta.get("labels_in_talk"):
         flags.add("label_in_talk")
+    if _is_foreign(turn.text for turn in turns if turn.role != "other"):
+        flags.add("not_english")
     by_turn = [(turn, turn_flags(turn)) for turn in turns]
     brief = [turn for turn, found in by_turn if "one_word" in found and turn.role == "client"]
     n_client = sum(turn.role == "client" for turn in turns)
@@ -231,6 +241,12 @@ def flags_of(transcript: Transcript) -> Sequence[str]:
     """
     given: Sequence[str] | None = transcript.meta.get("flags")
     return session_flags(transcript) if given is None else given
+
+
+def _is_foreign(texts: Iterable[str]) -> bool:
+    """Tell whether the talk is in another language than English; False where there is too little to tell."""
+    said = [word.lower().replace("’", "'").partition("'")[0] for text in texts for word in words(text)]
+    return len(said) >= _ENGLISH_WORDS and sum(word in _ENGLISH for word in said) < _ENGLISH_SHARE * len(said)
 
 
 def _unpunctuated(texts: list[str]) -> bool:

@@ -15,6 +15,7 @@ import sqlite3
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 FOLDER = ".rupturekit"
@@ -144,12 +145,20 @@ def hidden_folder(folder: Path) -> Path:
     Raises
     ------
     OutputError
-        If what is there is none of ours (`check_hidden`).
+        If what is there is none of ours (`check_hidden`), or another user's.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with suppress(FileExistsError):
+    try:
         folder.mkdir()
-    check_hidden(folder)
+    except FileExistsError:
+        check_hidden(folder)
+        # where all share one owner, as on some network disks, a new file tells
+        with TemporaryFile(dir=folder) as new:
+            if folder.stat().st_uid != os.fstat(new.fileno()).st_uid:
+                raise OutputError(
+                    f"{folder} belongs to another user, who could change what is written there; nothing in it was "
+                    "touched. Move it, or give another place for the output"
+                ) from None
     return folder
 
 

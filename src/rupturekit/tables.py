@@ -449,6 +449,8 @@ def sessions_in(path: str | PathLike[str]) -> Iterator[AnnotatedTranscript]:
     file = Path(path)
     if file.is_dir():
         file = file / "annotations.jsonl"
+        if not file.is_file():
+            raise FileNotFoundError(f"{path}: no annotations.jsonl in this folder. Give one that annotate wrote")
     # words may hold other line separators; only the line feed ends a session
     with file.open("rb") as lines:
         for number, line in enumerate(lines, 1):

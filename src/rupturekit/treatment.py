@@ -29,7 +29,7 @@ from .coding import agreed, is_by_people, votes
 from .episodes import episodes_of
 from .folders import write_whole
 from .inputs import csv_rows
-from .readers.raw import Source
+from .readers import load
 from .score import ROLE_OF, present
 from .tables import csv_line
 from .talk import MEASURES, talk_features
@@ -93,7 +93,7 @@ def read_facts(path: str | PathLike[str], needed: str = "client_id") -> dict[str
     {'s01': {'client_id': 'K1', 'session_number': 1, 'alliance': 5.5}, 's02': {'client_id': 'K1', 'session_number': 2}}
     """
     facts: dict[str, dict[str, Any]] = {}
-    source = Source(Path(path), Path(path).read_bytes())
+    source = load(Path(path))
     for line, cells in csv_rows(source, "session_id", needed):
         session = cells["session_id"]
         if not session or session in facts:
@@ -138,7 +138,7 @@ def read_messages(path: str | PathLike[str]) -> list[Message]:
     [('K1', 8, 2)]
     """
     messages = []
-    source = Source(Path(path), Path(path).read_bytes())
+    source = load(Path(path))
     for line, cells in csv_rows(source, "client_id", "time", "text"):
         time = _date(cells["time"])
         if not cells["client_id"] or time is None:

@@ -212,6 +212,8 @@ def _print_found(outcomes: Sequence[InputOutcome], out: Path) -> None:
     print_table(header, table, "Turns on which each was found")
     if skipped := sum(outcome.outcome == "skipped" for outcome in outcomes):
         print(f"{skipped} files skipped; run.json says why.")
+    if failed := sum(outcome.outcome == "failed" for outcome in outcomes):
+        print(f"{failed} of {len(outcomes)} inputs failed; run.json says why.")
     print(f"Outputs are in {plain(str(out))}: turns.csv, markers.csv, sessions.csv, …")
 
 
@@ -241,7 +243,7 @@ def add_check(commands: Any) -> None:
         help="show how files are read, without their words",
         description="Shows how files are read: format, encoding, speakers, roles, turns, flags; no words.",
     )
-    parser.add_argument("inputs", nargs="+", type=Path, metavar="FILE")
+    parser.add_argument("inputs", nargs="+", type=Path, metavar="IN", help="file, or folder of files")
     add_reading(parser)
     parser.set_defaults(run=_check)
 
@@ -250,7 +252,7 @@ def _check(args: argparse.Namespace) -> int:
     reading = reading_of(args)
     told = []
     met: set[str] = set()
-    for path in args.inputs:
+    for path in (file for given in args.inputs for file in _files(given)):
         told.append(_checked(path, reading, met))
         if not args.json:
             _print_checked(told[-1])
@@ -260,11 +262,26 @@ def _check(args: argparse.Namespace) -> int:
     return int(any("error" in part for file in told for part in (file, *file.get("sessions", ()))))
 
 
+def _files(path: Path) -> list[Path]:
+    """Return the file; of a folder the files that annotate would read, or the folder itself if there are none."""
+    from ..inputs import find
+
+    if not path.is_dir():
+        return [path]
+    return [entry.path for entry in find([path], path / "annotated") if not entry.skip] or [path]
+
+
+LEFT_OUT = {"header_lines": "header lines", "duplicate_rows": "duplicate rows", "tiers_left_out": "tiers"}
+"""What is no talk of a session, as ``meta`` counts it, and in words."""
+
+
 def _checked(path: Path, reading: Reading, met: set[str]) -> dict[str, Any]:
     """Return how a file is read, without its words; where it is not, why. Labels of given roles go to ``met``."""
     from ..inputs import reason
     from ..segment import segment, session_flags
 
+    if path.is_dir():
+        return {"path": str(path), "error": f"{path}: no transcript in this folder"}
     try:
         sessions = reading.sessions(path)
     except Exception as error:
@@ -273,6 +290,7 @@ def _checked(path: Path, reading: Reading, met: set[str]) -> dict[str, Any]:
     file["sessions"] = []
     for raw in sessions:
         session: dict[str, Any] = {"id": raw.id if raw.id is not None else path.stem, "utterances": len(raw.utterances)}
+        session["left_out"] = {key: raw.meta[key] for key in LEFT_OUT if key in raw.meta}
         file["sessions"].append(session)
         roles = reading.roles_in(raw)
         met.update(roles)
@@ -301,6 +319,8 @@ def _print_checked(file: Mapping[str, Any]) -> None:
     print(f"  format {file['format']}{encoding}; sessions: {len(file['sessions'])}")
     for session in file["sessions"]:
         print(f"  session {plain(session['id'])}: {session['utterances']} utterances")
+        if session["left_out"]:
+            print(f"    left out: {', '.join(f'{LEFT_OUT[key]} ({n})' for key, n in session['left_out'].items())}")
         for speaker in session["speakers"]:
             print(f"    {plain(speaker['label'])} = {speaker['role']} ({speaker['turns']})")
         if "error" in session:

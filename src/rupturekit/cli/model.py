@@ -37,13 +37,13 @@ def add_evaluate(commands: Any) -> None:
 
 
 def _evaluate(args: argparse.Namespace) -> int:
-    from ..coding import merged, read_coded, read_codings
+    from ..coding import group_of, merged, read_coded, read_codings
     from ..tables import load
 
     try:
         import sklearn  # noqa: F401
 
-        from ..evaluation import evaluate, markdown
+        from ..evaluation import LEAST_GROUPS, evaluate, markdown
     except ImportError as error:
         return complain(f'evaluating needs {error.name}: pip install "rupturekit[evaluate]"', 2)
     try:
@@ -64,7 +64,12 @@ def _evaluate(args: argparse.Namespace) -> int:
     for title, rows in figures.items():
         if rows and not args.json:
             print(f"## {title.capitalize()}\n\n{markdown(rows)}\n")
-    missing = {s.transcript.id for s in coded if s.coded} - {s.transcript.id for s in found}
+    met = {s.transcript.id for s in found}
+    groups = {group_of(s) for s in coded if s.transcript.id in met}
+    if len(groups) < LEAST_GROUPS and not args.json:
+        few = f"no intervals are given for fewer than {LEAST_GROUPS}, and the figures are exploratory"
+        print(f"{len(groups)} clients or groups: {few}.")
+    missing = {s.transcript.id for s in coded if s.coded} - met
     if missing:
         return complain(f"{len(missing)} coded sessions were not annotated and are not in these figures", 1)
     return 0
@@ -104,8 +109,8 @@ def add_train(commands: Any) -> None:
         help="groups that the rules were written from: they do not calibrate",
     )
     parser.add_argument("--version", default="1", metavar="V", help="of the model, for its card")
-    parser.add_argument("--folds", type=int, default=3, metavar="K")
-    parser.add_argument("--seed", type=int, default=13, metavar="N")
+    parser.add_argument("--folds", type=int, default=3, metavar="K", help="of the cross-validation")
+    parser.add_argument("--seed", type=int, default=13, metavar="N", help="the same draws the same")
     parser.add_argument(
         "--ablations", action="store_true", help="then measure what each part of the recipe is worth; takes long"
     )

@@ -41,5 +41,6 @@ def _report(args: argparse.Namespace) -> int:
     if args.json:
         print_json({"out": out, "files": files})
     else:
-        print(f"{len(files) - 1} pages of sessions; open {plain(str(out / 'index.html'))}")
+        pages = "1 page of a session" if len(files) == 2 else f"{len(files) - 1} pages of sessions"
+        print(f"{pages}; open {plain(str(out / 'index.html'))}")
     return 0

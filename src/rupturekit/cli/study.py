@@ -104,7 +104,7 @@ def add_import(commands: Any) -> None:
     parser.add_argument(
         "--transcripts", required=True, type=Path, metavar="ANNOTATED", help="what was given out: folder or JSONL file"
     )
-    parser.add_argument("--out", required=True, type=Path, metavar="FILE.jsonl")
+    parser.add_argument("--out", required=True, type=Path, metavar="FILE.jsonl", help="file to make")
     parser.add_argument("--coder", metavar="ID", help="whose work it is, where the files name nobody")
     parser.add_argument("--coders", type=pairs, metavar="NAME=ID,…", help="the tool's names of the coders → their ids")
     add_codebook(parser)
@@ -186,10 +186,10 @@ def add_agree(commands: Any) -> None:
     parser.add_argument(
         "codings", nargs="+", type=Path, metavar="CODING", help="JSONL of codings, table with labels, annotated folder"
     )
-    parser.add_argument("--level", choices=("turn", "segment", "session"), default="turn")
+    parser.add_argument("--level", choices=("turn", "segment", "session"), default="turn", help="what is a unit")
     parser.add_argument("--segment", type=float, default=300.0, metavar="SECONDS", help="length of a segment")
     parser.add_argument("--draws", type=int, default=2000, metavar="N", help="resamples for each interval")
-    parser.add_argument("--seed", type=int, default=0, metavar="N")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="the same draws the same")
     parser.add_argument("--out", type=Path, metavar="DIR", help="folder to make, for everything")
     add_codebook(parser)
     parser.set_defaults(run=_agree)

@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING, Any
 from rupturekit.annotation import AnnotatedTranscript, Coded, Marker
 from rupturekit.codebook import Codebook
 from rupturekit.limits import limit
-from rupturekit.readers import load
+from rupturekit.readers import ReadError, load
 from rupturekit.transcript import Transcript
 
 from .returned import Returned, coders_of, said, whole
@@ -149,21 +149,58 @@ def _docs(file: Returned, data: bytes) -> list[Doc]:
     unpacker, most = zlib.decompressobj(), limit("RUPTUREKIT_UNPACKED_MB")
     collects = gc.isenabled()
     try:
-        unpacker.decompress(data, (most << 20) + 1)
-        too_large = bool(unpacker.unconsumed_tail)
-        docs = [] if too_large else list(DocBin().from_bytes(data).get_docs(Vocab()))
+        raw = unpacker.decompress(data, (most << 20) + 1)
+        if unpacker.unconsumed_tail:
+            raise file.error(
+                f"unpacked it has more than {most} MB",
+                "Write fewer sessions into one file, or raise RUPTUREKIT_UNPACKED_MB in the environment",
+            )
+        if _values(raw) > (most := limit("RUPTUREKIT_LINES")):
+            raise file.error(
+                f"it has more than {most} values",
+                "Write fewer sessions into one file, or raise RUPTUREKIT_LINES in the environment",
+            )
+        return list(DocBin().from_bytes(data).get_docs(Vocab()))
+    except ReadError:
+        raise
     except Exception:  # spaCy promises nothing of what it raises on a damaged file
         raise file.error("it is not a DocBin, or is damaged", "Write it anew with DocBin.to_disk") from None
     finally:
         # srsly turns the collector off while it reads, and on an error leaves it so
         if collects:
             gc.enable()
-    if too_large:
-        raise file.error(
-            f"unpacked it has more than {most} MB",
-            "Write fewer sessions into one file, or raise RUPTUREKIT_UNPACKED_MB in the environment",
-        )
-    return docs
+
+
+class _TooMany(Exception):
+    """There are more values than are read."""
+
+
+def _values(raw: bytes) -> int:
+    """Count the values in a DocBin, up to the limit: one of a single byte takes seventy in memory."""
+    from srsly.msgpack import unpackb
+
+    n, most = 0, limit("RUPTUREKIT_LINES")
+
+    def counted(values: Any) -> Any:
+        nonlocal n
+        n += 1 + len(values)
+        if n > most:
+            raise _TooMany
+        return values
+
+    def opened(packed: bytes) -> Any:
+        return unpackb(packed, raw=False, list_hook=counted, object_pairs_hook=lambda pairs: dict(counted(pairs)))
+
+    try:
+        told = opened(raw)
+        counted(range(len(told["lengths"]) // 4))
+        for group in (group for groups in told.get("span_groups", ()) if groups for group in opened(groups)):
+            opened(group)
+        for user_data in told.get("user_data", ()):
+            opened(user_data or b"\xc0")
+    except _TooMany:
+        return most + 1
+    return n
 
 
 def _markers(

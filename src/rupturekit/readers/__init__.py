@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 
@@ -31,6 +32,11 @@ FORMATS: Mapping[str, str] = {
     "cha": "chat",
 }
 _ZIPPED = ("docx", "xlsx")
+# What a turn begins with, or each piece of one; in other formats a line. Workbooks are read row by row.
+_BEGINS = {
+    **{"docx": "<", "xlsx": "", "vtt": "\n<", "srt": "\n<", "json": "{[", "jsonl": "\n{["},
+    **{"eaf": "<", "textgrid": '\n"'},
+}
 
 # Files that people take for transcripts, by how they begin.
 _FOREIGN = (
@@ -46,6 +52,7 @@ def read_sessions(
     format: str | None = None,
     columns: Mapping[str, str] | None = None,
     encoding: str | None = None,
+    labels: Iterable[str] | None = None,
 ) -> list[RawSession]:
     """Read every session in a transcript file.
 
@@ -62,6 +69,9 @@ def read_sessions(
         not given are found by the names people use. Other formats have no columns and ignore it.
     encoding : str, optional
         For formats made of text; else guessed.
+    labels : iterable of str, optional
+        Labels that name speakers in text, DOCX and captions, in any case. They are recognised at the beginning of a
+        line whatever their form; others are told by what people write.
 
     Returns
     -------
@@ -83,7 +93,7 @@ def read_sessions(
     >>> [(u.speaker, u.text) for u in read_sessions(file)[0].utterances]
     [('T', 'How was the week?'), ('C', 'Long.')]
     """
-    source = load(Path(path))
+    source = replace(load(Path(path)), labels=frozenset(labels or ()))
     if format is not None and format not in FORMATS:
         raise source.error(f"no format is called {format!r}", f"Formats that are read: {', '.join(FORMATS)}")
     if format is None:
@@ -95,6 +105,7 @@ def read_sessions(
         if not source.text.strip():
             raise source.error("the file is empty", "Check the export that made it")
         format = format or _sniff(source)
+    check_lines(source, format)
     reader = import_module(f"rupturekit.readers.{FORMATS[format]}")
     sessions: list[RawSession] = reader.read(source, format, columns)
     if not any(session.utterances for session in sessions):
@@ -131,6 +142,22 @@ def load(path: Path) -> Source:
     if not data:
         raise source.error("the file is empty", "Check the export that made it")
     return Source(path, data)
+
+
+def check_lines(source: Source, format: str) -> None:
+    """Raise the error if there is more in it than the limit allows (`limits`): each takes memory, however short."""
+    begins = _BEGINS.get(format, "\n")
+    if format in _ZIPPED and begins:
+        opened = archive.opened(source)
+        parts = (archive.unpacked(source, opened, entry) for entry in opened.infolist())
+        n = sum(part.count(begin.encode()) for part in parts for begin in begins)
+    else:
+        n = sum(source.text.count(begin) for begin in begins)
+    if n > (most := limit("RUPTUREKIT_LINES")):
+        raise source.error(
+            f"it has {n} lines, elements or objects, and {most} are read",
+            "Cut it into several, or raise RUPTUREKIT_LINES in the environment",
+        )
 
 
 def _sniff_zip(source: Source) -> str | None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from rupturekit.readers.labels import choose, missed, tidy
@@ -23,6 +23,7 @@ _VOICE = re.compile(r"<v(?:\.[^\s<>]*)?[ \t]+([^<>\n]*)>")
 _NO_CHARACTER = re.compile(r"&#\d{9,};?")
 _VTT_TAG = re.compile(r"</?(?:[cibuv]|ruby|rt|lang)(?:[.\s][^<>\n]*)?>|<\d[\d:.]*>")
 _SRT_TAG = re.compile(r"</?(?:[ibu]|font(?:\s[^<>]*)?)>|\{\\[^{}]*\}", re.IGNORECASE)
+_NEARLY = 0.9
 _COMMENT = ("NOTE", "STYLE", "REGION", "WEBVTT")
 
 
@@ -51,17 +52,20 @@ def read(source: Source, format: str, columns: Mapping[str, str] | None) -> list
 
     Each voice in a cue is an utterance of its own, with the times of the cue. A label before a colon
     holds for the cues after it until the next label, as one reads captions; a ``<v>`` tag holds for its
-    own words only.
+    own words only. Where nearly every cue begins with a name on a line of its own, as Teams writes it,
+    that is the label.
     """
     cues = list(_cues(source))
+    above = _above(cues, format, source.labels)
 
     def pieces() -> Iterator[_Said]:
         # made twice, because they take more room than the file many times over
-        return (said for cue in cues for said in _pieces(cue, format))
+        return (said for cue in cues for said in _pieces(cue, format, source.labels, above))
 
-    speakers = choose(
+    speakers = above or choose(
         (said.label for said in pieces() if said.voice is None and not is_silence(said.text)),
         lone=True,
+        given=source.labels,
     )
     out: list[Utterance] = []
     speaker: str | None = None
@@ -135,13 +139,33 @@ def _is_comment(line: str) -> bool:
     return line.split(maxsplit=1)[0] in _COMMENT
 
 
-def _pieces(cue: _Cue, format: str) -> Iterator[_Said]:
+def _above(cues: Sequence[_Cue], format: str, given: frozenset[str]) -> frozenset[str]:
+    """Return the labels that stand alone above the words of nearly every cue; none if that is not so."""
+    firsts = [
+        None if len(cue.payload) < 2 or _VOICE.search(cue.payload[0]) else _first(cue, format)
+        for cue in cues
+        if not is_silence("".join(cue.payload))
+    ]
+    labels = choose(firsts, lone=True, given=given)
+    several = len(firsts) > 1 and sum(first in labels for first in firsts) >= _NEARLY * len(firsts)
+    return labels if several else frozenset()
+
+
+def _first(cue: _Cue, format: str) -> str:
+    return tidy(_plain(cue.payload[0], format)).rstrip(" :：")
+
+
+def _pieces(cue: _Cue, format: str, given: frozenset[str], above: frozenset[str]) -> Iterator[_Said]:
+    if len(cue.payload) > 1 and (name := _first(cue, format)) in above:
+        words = _plain("\n".join(cue.payload[1:]), format)
+        yield _Said(cue, words, None, name, words)
+        return
     body = "\n".join(cue.payload)
     # Even pieces are words, odd ones the names of the voices before them.
     before, *tagged = _VOICE.split(body)
     for line in _plain(before, format).split("\n"):
         if line.strip():
-            label = split_label(line.strip())
+            label = split_label(line.strip(), given=given)
             yield _Said(cue, line, None, *(label or (None, "")))
     for name, words in zip(tagged[::2], tagged[1::2], strict=True):
         inside, _, after = words.partition("</v>")

@@ -41,6 +41,8 @@ _ASIDE = frozenset(
     "nonverbal code codes coding word words token tokens morph morphs morpheme morphemes pos ipa phonetic phonetics "
     "phonology".split()
 )
+# WebMAUS calls words ORT-MAU, what they sound like KAN-MAU, and phones MAU.
+_MAUS = frozenset(("ort", "kan", "mau"))
 
 
 @dataclass(slots=True)
@@ -185,7 +187,11 @@ def _spoken(top: Tier, below: Mapping[str | None, list[Tier]]) -> Tier | None:
 
 
 def _is_aside(tier: Tier) -> bool:
-    return any(not _ASIDE.isdisjoint(normal(name).split("_")) for name in (tier.id, tier.type))
+    if any(not _ASIDE.isdisjoint(normal(name).split("_")) for name in (tier.id, tier.type)):
+        return True
+    maus = _MAUS.intersection(normal(tier.id).split("_"))
+    # Kan and Mau are names too, but of people who say more than a word at a time
+    return len(maus) > 1 or (bool(maus) and all(len(a.value.split()) < 2 for a in tier.annotations))
 
 
 def _speaker(tier: Tier, document: Document) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import re
+from dataclasses import replace
 
 from rupturekit.readers.raw import Source
 
@@ -54,7 +55,7 @@ def decode(source: Source, encoding: str | None = None) -> Source:
             "this looks like binary data, not like text",
             "Check that it is a transcript; save it as TXT, DOCX, CSV or VTT",
         )
-    return Source(source.path, source.data, text, codecs.lookup(name).name)
+    return replace(source, text=text, encoding=codecs.lookup(name).name)
 
 
 def _guess(data: bytes) -> str | None:

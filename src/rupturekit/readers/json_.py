@@ -64,9 +64,7 @@ def _from_items(
     items: Sequence[tuple[int, Any]], source: Source, columns: Mapping[str, str] | None
 ) -> Iterator[Record]:
     """Yield records from items that are utterances, or sessions with a list of utterances."""
-    for number, item in items:
-        if not isinstance(item, dict):
-            raise source.error(f"item {number} is not an object with named fields", _TODO)
+    items = [(number, _opened(number, item, source)) for number, item in items]
     inner = [_utterances(item) for _, item in items]
     if not any(utterances is not None for utterances in inner):
         yield from _flat(items, source, columns)
@@ -85,6 +83,25 @@ def _from_items(
             yield line, {**shared, **row}
 
 
+def _opened(number: int, item: Any, source: Source) -> Mapping[str, Any]:
+    """Return an item with what it says of its session, where that is an object of its own, in its own fields.
+
+    Raises
+    ------
+    ReadError
+        If it has no named fields.
+    """
+    if not isinstance(item, dict):
+        raise source.error(f"item {number} is not an object with named fields", _TODO)
+    session = item.get("session")
+    if not isinstance(session, dict):
+        return item
+    named = session | {f"session_{name}": value for name, value in session.items()}
+    fields = find_fields(list(named), None, source)
+    said = {key: named[fields[key]] for key in _SESSION_FIELDS if key in fields}
+    return said | {name: value for name, value in item.items() if name != "session"}
+
+
 def _utterances(item: Mapping[str, Any]) -> list[Any] | None:
     for key in _LISTS:
         value = item.get(key)
@@ -95,9 +112,8 @@ def _utterances(item: Mapping[str, Any]) -> list[Any] | None:
 
 def _flat(items: Sequence[tuple[int, Any]], source: Source, columns: Mapping[str, str] | None) -> Iterator[Record]:
     names: dict[str, None] = {}
-    for number, item in items:
-        if not isinstance(item, dict):
-            raise source.error(f"item {number} is not an object with named fields", _TODO)
+    items = [(number, _opened(number, item, source)) for number, item in items]
+    for _, item in items:
         names.update(dict.fromkeys(item))
     if not names:
         return
@@ -105,7 +121,7 @@ def _flat(items: Sequence[tuple[int, Any]], source: Source, columns: Mapping[str
     if "text" not in fields:
         raise source.error(
             "no field for the words was found in the utterances",
-            "Name it with columns (text=NAME), or call it 'text'",
+            "Name it (--columns \"text=NAME\"), or call it 'text'",
         )
     timed = units(fields)
     for number, item in items:

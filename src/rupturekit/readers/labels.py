@@ -8,6 +8,8 @@ from collections import Counter
 from collections.abc import Collection, Iterable
 from itertools import islice
 
+from rupturekit.roles import speaker_key
+
 # What people put before talk to say who speaks. Only whether it names a speaker is decided here;
 # which role that is comes later.
 _WORDS = (
@@ -161,12 +163,12 @@ def _could_be_label(label: str) -> bool:
     return 2 <= len(label.split()) <= 6 and not any(char in ';!?"“”…' for char in label) and not _is_talk(label)
 
 
-def choose(candidates: Iterable[str | None], *, lone: bool) -> frozenset[str]:
+def choose(candidates: Iterable[str | None], *, lone: bool, given: Iterable[str] = ()) -> frozenset[str]:
     """Decide which of the candidates name speakers.
 
-    A word for a party always does. A name does when it comes back, and other words, if talk is not made of them,
-    when they do so three times. A name that comes once is taken where the speakers are not yet told by others, or
-    with ``lone``, if all the talk is labelled.
+    A word for a party always does, and so does a given label. A name does when it comes back, and other words, if
+    talk is not made of them, when they do so three times. A name that comes once is taken where the speakers are not
+    yet told by others, or with ``lone``, if all the talk is labelled.
 
     Parameters
     ----------
@@ -175,6 +177,8 @@ def choose(candidates: Iterable[str | None], *, lone: bool) -> frozenset[str]:
     lone : bool
         Whether to trust a name that comes once beside names that come back (captions name the
         speaker of each cue; a wrapped line of plain text may begin with any word).
+    given : iterable of str
+        Labels that are known to name speakers.
 
     Examples
     --------
@@ -185,10 +189,12 @@ def choose(candidates: Iterable[str | None], *, lone: bool) -> frozenset[str]:
     first = next((n for n, label in enumerate(lines) if label is not None), len(lines))
     lines = lines[first:]
     counts = Counter(label for label in lines if label is not None)
+    keys = {*map(speaker_key, given)} - {""}
     taken = {
         label
         for label, count in counts.items()
         if is_known(label)
+        or speaker_key(label) in keys
         or (count >= 2 and is_name(label))
         or (count >= 3 and (_could_be_label(label) or (count >= 0.1 * len(lines) and is_handle(label))))
     }

@@ -30,12 +30,13 @@ SLACK = 0.001
 PAUSE_S = 0.5
 """Seconds of silence between words that end an utterance, where a tier has words alone."""
 
-_SILENT = frozenset(("", "sil", "<sil>", "[sil]", "sp", "<sp>", "<eps>", "#"))
+_SILENT = frozenset(("", "sil", "<sil>", "[sil]", "sp", "<sp>", "<p:>", "<eps>", "#"))
 # Words in the name of a tier that cuts talk into its parts, and those beside which it may say whose talk it is.
-_WORDS = frozenset("word words token tokens".split())
-_PHONES = frozenset("phones phoneme phonemes phone".split())
-_NAMED = re.compile(r"(?<![\W_])[\W_]*(?<![^\W_])(?:words?|tokens?)(?![^\W_])[\W_]*", re.IGNORECASE)
-_UTTERANCES = frozenset("utterance utterances phrase phrases sentence sentences transcript transcription".split())
+# WebMAUS calls words ORT-MAU, what they sound like KAN-MAU, phones MAU, and utterances TRN.
+_WORDS = frozenset("word words token tokens ort".split())
+_PHONES = frozenset("phones phoneme phonemes phone kan mau".split())
+_NAMED = re.compile(r"(?<![\W_])[\W_]*(?<![^\W_])(?:words?|tokens?|ort(?:[\W_]mau)?)(?![^\W_])[\W_]*", re.IGNORECASE)
+_UTTERANCES = frozenset("utterance utterances phrase phrases sentence sentences transcript transcription trn".split())
 # a text in quotes is matched by its stretches: a choice for each character takes a hundred bytes for each
 _TOKEN = re.compile(
     r'"(?P<text>[^"]*(?:""[^"]*)*)"|(?P<flag><[a-z]+>)|!(?P<comment>[^\n]*)'
@@ -316,9 +317,10 @@ def _talk_tiers(grid: TextGrid) -> tuple[list[Tier], int]:
 
 def _is_cut(tier: Tier, names: frozenset[str]) -> bool:
     """Tell whether the tier cuts talk into words or phones: its name says so, and its labels are single ones."""
-    named = names.intersection(normal(tier.name).split("_"))
-    # words may be whole utterances' ("what the client said, in words"), and a phone somebody's who calls
-    if not named or named & (_PHONES - {"phone"}):
+    parts = set(normal(tier.name).split("_"))
+    named = names & (parts - {"mau"} if "ort" in parts else parts)
+    # words may be whole utterances' ("what the client said, in words"), a phone somebody's who calls, and Kan a name
+    if not named or named & (_PHONES - {"phone", "kan", "mau"}) or {"kan", "mau"} <= named:
         return bool(named)
     labels = [interval.text.split() for interval in tier.intervals if is_talk(interval)]
     return sum(len(label) == 1 for label in labels) >= 0.9 * len(labels)
@@ -344,9 +346,11 @@ def utterances(tiers: Sequence[Tier]) -> tuple[Utterance, ...]:
 
 
 def _load(path: Path) -> Source:
-    from . import load
+    from . import check_lines, load
 
-    return decode(load(path))
+    source = decode(load(path))
+    check_lines(source, "textgrid")
+    return source
 
 
 def _said(tier: Tier, word: str | None = None) -> Iterator[Utterance]:

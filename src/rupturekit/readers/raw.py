@@ -55,13 +55,14 @@ class RawSession:
 class Source:
     """A file to read: its path, its bytes and, for formats made of text, its decoded text.
 
-    Line ends in ``text`` are ``\\n``.
+    Line ends in ``text`` are ``\\n``. ``labels`` are those that are known to name speakers.
     """
 
     path: Path
     data: bytes
     text: str = ""
     encoding: str | None = None
+    labels: frozenset[str] = frozenset()
 
     def error(self, found: str, todo: str, line: int | None = None) -> ReadError:
         """Make the error for this file; neither part may quote the file's content."""

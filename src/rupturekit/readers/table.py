@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import csv
 import io
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, time, timedelta
 from typing import Any
 
+from rupturekit.limits import limit
 from rupturekit.readers.labels import is_known
-from rupturekit.readers.raw import RawSession, Source
+from rupturekit.readers.raw import RawSession, ReadError, Source
 from rupturekit.readers.records import NAMES, find_fields, in_unit, normal, sessions, units
 
 Row = tuple[int, Sequence[Any]]
 
 # Titles and notes may stand above the header, but not many.
 _HEADER_WITHIN = 20
+_NAME_THEM = (
+    "Say which columns hold the words and who says them (--columns \"text=NAME,speaker=NAME\"), or call them 'text' "
+    "and 'speaker' in the header"
+)
 _DELIMITERS = (",", "\t", ";", "|")
 _TEXT_NAMES = frozenset(NAMES["text"])
 _OTHER_NAMES = frozenset(name for key, names in NAMES.items() if key != "text" for name in names)
@@ -41,7 +47,7 @@ def from_rows(rows: Sequence[Row], source: Source, format: str, columns: Mapping
     if at is None:
         raise source.error(
             f"no column for the words was found in {_count(rows)}",
-            "Name it with columns (text=NAME), or call it 'text' in the header",
+            _NAME_THEM,
         )
     line, header = rows[at]
     names = [str(cell).strip() if cell is not None else "" for cell in header]
@@ -50,7 +56,7 @@ def from_rows(rows: Sequence[Row], source: Source, format: str, columns: Mapping
     if "text" not in places:
         raise source.error(
             "the header has no column for the words",
-            "Name it with columns (text=NAME), or call it 'text' in the header",
+            _NAME_THEM,
             line,
         )
     timed = units(fields)
@@ -145,14 +151,19 @@ def _rows(text: str, delimiter: str, quoting: Any, skipped: int) -> Iterator[Row
 
 
 def _likeliest(text: str, columns: Mapping[str, str] | None) -> str:
-    """Return the delimiter that splits some early line into the most names that are looked for."""
+    """Return the delimiter that splits some early line into the most names that are looked for.
+
+    Where the names do not tell, it is the one of which the most lines hold the same number, the header among them.
+    """
     wanted = _TEXT_NAMES | _OTHER_NAMES | {normal(name) for name in (columns or {}).values()}
     lines = text[:20_000].split("\n")[:_HEADER_WITHIN]
 
-    def hits(delimiter: str) -> int:
-        return max(len({normal(cell.strip('" ')) for cell in line.split(delimiter)} & wanted) for line in lines)
+    def fit(delimiter: str) -> tuple[int, int]:
+        names = max(len({normal(cell.strip('" ')) for cell in line.split(delimiter)} & wanted) for line in lines)
+        counts = Counter(line.count(delimiter) for line in lines if delimiter in line)
+        return names, max(counts.values(), default=0)
 
-    return max(_DELIMITERS, key=hits)
+    return max(_DELIMITERS, key=fit)
 
 
 def _read_workbook(source: Source, columns: Mapping[str, str] | None) -> list[RawSession]:
@@ -160,18 +171,26 @@ def _read_workbook(source: Source, columns: Mapping[str, str] | None) -> list[Ra
 
     try:
         book = openpyxl.load_workbook(io.BytesIO(source.data), read_only=True, data_only=True)
-        sheets = [(sheet.title, _sheet_rows(sheet)) for sheet in book.worksheets]
+        sheets = [(sheet.title, *_sheet_rows(sheet, source)) for sheet in book.worksheets]
         book.close()
+    except ReadError:
+        raise
     except Exception:
         # A damaged workbook fails in a dozen ways inside zipfile, the XML parser and openpyxl.
         raise source.error(
             "the workbook is damaged or cut short", "Open it in a spreadsheet and save it anew"
         ) from None
-    tables = [(title, rows) for title, rows in sheets if header_at(rows, columns) is not None]
+    tables = [(title, rows, beyond) for title, rows, beyond in sheets if header_at(rows, columns) is not None]
+    for line in (beyond for *_, beyond in tables if beyond):
+        raise source.error(
+            f"this row has a cell beyond column {COLUMNS}, and no further ones are read",
+            "Move the columns of the transcript to the left, and clear or delete those beyond",
+            line,
+        )
     if not tables:
         # For the error that a single table would get.
         return from_rows(sheets[0][1] if sheets else [], source, "xlsx", columns)
-    read = [(title, session) for title, rows in tables for session in from_rows(rows, source, "xlsx", columns)]
+    read = [(title, session) for title, rows, _ in tables for session in from_rows(rows, source, "xlsx", columns)]
     if len(tables) == 1:
         return [session for _, session in read]
     # each sheet may count its sessions from 1
@@ -181,19 +200,33 @@ def _read_workbook(source: Source, columns: Mapping[str, str] | None) -> list[Ra
     return [replace(session, id=id) for id, (_, session) in zip(ids, read, strict=True)]
 
 
-def _sheet_rows(sheet: Any) -> list[Row]:
+def _sheet_rows(sheet: Any, source: Source) -> tuple[list[Row], int | None]:
+    """Return the rows up to the last column that is read, and the first row with a cell beyond it."""
+    most, n = CELLS * limit("RUPTUREKIT_LINES"), 0
     # Some writers state wrong dimensions, which would hide cells.
     sheet.reset_dimensions()
     rows: list[Row] = []
+    beyond = None
     for number, cells in numbered(sheet.iter_rows()):
+        n += len(cells)
+        if n > most:
+            raise source.error(
+                f"its rows come to more than {most} cells, empty ones counted",
+                "Move what stands far to the right, cut it into several, or raise RUPTUREKIT_LINES in the environment",
+                number,
+            )
+        if beyond is None and any(cell.value not in (None, "") for cell in cells[COLUMNS:]):
+            beyond = number
         values = [_value(cell) for cell in cells[:COLUMNS]]
         if any(value not in (None, "") for value in values):
             rows.append((number, values))
-    return rows
+    return rows, beyond
 
 
 COLUMNS = 1_000
 """Columns of a worksheet that are read: one with a single cell far out has sixteen thousand in each row."""
+CELLS = 20
+"""Cells of a worksheet that are read, for each line that a file may have."""
 
 
 def numbered(rows: Iterable[Any]) -> Iterator[tuple[int, Any]]:

@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -27,18 +28,42 @@ _BOXED_STAMP = rf"[\[(<{{]\s*(?:{_CLOCK})(?:{_TO}(?:{_CLOCK}))?\s*[\])>}}]"
 _F4 = r"#(?P<clock>\d{1,2}:\d\d:\d\d)(?:-(?P<tenth>\d))?#"
 _F4_FIRST = re.compile(rf"(?P<before>(?:[^:：#]{{1,60}}[:：]\s*)?){_F4}")
 _F4_LAST = re.compile(rf"{_F4}\s*$")
-_NUMBER = re.compile(r"(?:#?(?P<plain>\d{1,6})[.):]?|[\[(]#?(?P<boxed>\d{1,6})[\])][.:]?)[ \t]+")
-# Everything here is bounded, so that a line of any length costs the same.
-_LABEL = re.compile(
-    r"(?:\*\*)?(?:\[(?P<box>[^\]\[:：]{1,60})\]|(?P<name>[^:：\t\[\]<>{}]{1,60}?))"
-    rf"\s*(?P<stamp>{_BOXED_STAMP}|(?<=\s){_CLOCK})?\s*(?P<remark>\[[^:：\[\]]{{1,40}}\])?\s*(?:\*\*)?"
-    rf"(?P<sep>[:：](?!\d)|(?<!\d)[:：]|\t)(?!//)(?:\*\*)?\s*(?P<after>{_BOXED_STAMP})?\s*"
-)
-_ALONE = re.compile(
-    rf"(?:\*\*)?(?P<name>[^:：\t\[\]<>{{}}]{{1,60}}?)(?:\s*(?P<stamp>{_BOXED_STAMP}|(?<=\s){_CLOCK}))?(?:\*\*)?"
-)
-_PREFIX = 200
 _LINE_NUMBER = re.compile(r"(?:(\d{1,6})[.)]?|[\[(](\d{1,6})[\])])(?:[ \t]+|$)")
+_NUMBER = re.compile(r"(?:#?(?P<plain>\d{1,6})[.):]?|[\[(]#?(?P<boxed>\d{1,6})[\])][.:]?)[ \t]+")
+
+
+def _forms(name: str, box: str) -> tuple[re.Pattern[str], re.Pattern[str]]:
+    """Return how labels stand before talk, and alone on a line."""
+    return (
+        re.compile(
+            rf"(?:\*\*)?(?:\[(?P<box>{box})\]|(?P<name>{name}))"
+            rf"\s*(?P<stamp>{_BOXED_STAMP}|(?<=\s){_CLOCK})?\s*(?P<remark>\[[^:：\[\]]{{1,40}}\])?\s*(?:\*\*)?"
+            rf"(?P<sep>[:：](?!\d)|(?<!\d)[:：]|\t)(?!//)(?:\*\*)?\s*(?P<after>{_BOXED_STAMP})?\s*"
+        ),
+        re.compile(rf"(?:\*\*)?(?P<name>{name})(?:\s*(?P<stamp>{_BOXED_STAMP}|(?<=\s){_CLOCK}))?(?:\*\*)?"),
+    )
+
+
+# Everything here is bounded, so that a line of any length costs the same.
+_LABEL, _ALONE = _forms(r"[^:：\t\[\]<>{}]{1,60}?", r"[^\]\[:：]{1,60}")
+_PREFIX = 200
+
+
+class _Given(NamedTuple):
+    """How given labels stand before talk and alone on a line, and their keys."""
+
+    before: re.Pattern[str]
+    alone: re.Pattern[str]
+    keys: frozenset[str]
+
+
+@lru_cache(maxsize=16)
+def _given(labels: frozenset[str]) -> _Given:
+    bare = sorted({tidy(label).rstrip(" :：") for label in labels} - {""})
+    # (?!) matches nothing
+    name = "|".join(r"\s+".join(map(re.escape, label.split())) for label in bare) or "(?!)"
+    return _Given(*_forms(f"(?i:{name})", f"(?i:{name})"), frozenset(map(speaker_key, bare)) - {""})
+
 
 # A transcribed silence, or a timed pause in the notation of conversation analysis.
 _SILENCE = re.compile(
@@ -52,6 +77,20 @@ _END = re.compile(
     r"|(?:transcript|recording|session) (?:ends|ended|stops|stopped))\W*",
     re.IGNORECASE,
 )
+
+# What a service writes on the last line: its link or name, perhaps with more after it.
+_SERVICES = (
+    "otter|zoom|teams|google meet|rev|descript|trint|sonix|temi|happy ?scribe|fireflies|fathom|turboscribe|notta|"
+    "tactiq|riverside|amberscript|noscribe|f4x?|f4transkript|maxqda|atrain|whisper|assemblyai|deepgram|verbit|gotranscript"
+)
+_MADE_BY = re.compile(
+    r"(?:transcribed|transcription|transcript|captioned|captions|generated|created|made|produced|provided|powered)"
+    r" (?:by|with|using) (?:https?://\S+|(?:www\.)?[\w-]{1,40}\.(?:ai|com|io|app|net|org)\b.{0,80}"
+    rf"|(?:microsoft |openai )?(?:{_SERVICES})\b(?:\s*\(?https?://\S+)?)\W*",
+    re.IGNORECASE,
+)
+# What a service writes above the talk, as Otter does, with its words on the lines below.
+_HEADINGS = frozenset(("summary keywords", "keywords", "speakers", "summary", "overview", "outline", "action items"))
 
 # Keys of header lines, and the fact about the session that some of them state.
 _HEADER_KEYS: Mapping[str, str | None] = {
@@ -79,6 +118,8 @@ _HEADER_KEYS: Mapping[str, str | None] = {
             "location",
             "place",
             "participants",
+            "present",
+            "attendees",
             "speakers",
             "file",
             "filename",
@@ -119,11 +160,14 @@ _KEY = re.compile(r"([^:：]{1,40})[:：]\s*(.*)")
 # "Therapist: AW (female, 45)" and "AW = therapist"
 _PRESENTED = re.compile(r"([^:：=]{1,40})[:：=]\s*(.{1,80})")
 _FEW_WORDS = 8
+_INITIAL = re.compile(r"(?<!\w)[A-Z]\.$")
+# between those who take part, but not within the brackets beside one of them
+_NEXT = re.compile(r"(?:[,;/&]|\band\b)(?![^()]{0,80}\))")
 
 
 def read(source: Source, format: str, columns: Mapping[str, str] | None) -> list[RawSession]:
     """Read one session from plain text."""
-    parsed = parse(enumerate(source.text.split("\n"), start=1))
+    parsed = parse(enumerate(source.text.split("\n"), start=1), given=source.labels)
     return [parsed.session(format, source.encoding)]
 
 
@@ -150,6 +194,7 @@ class _Line:
     label: str | None = None  # what stands before a colon
     rest: str = ""  # what stands after it, or after the time of a line without a label
     alone: str | None = None  # what could be a label without a colon, alone on its line
+    given: bool = False  # the label, before a colon or alone, is known to name a speaker
     id: str | None = None
     boxed_id: bool = False
     start: str | None = None
@@ -160,21 +205,25 @@ class _Line:
     speaker: str | None = None
 
 
-def parse(lines: Iterable[tuple[int, str]], *, below: Iterable[str | None] | None = None) -> Parsed:
+def parse(
+    lines: Iterable[tuple[int, str]], *, below: Iterable[str | None] | None = None, given: frozenset[str] = frozenset()
+) -> Parsed:
     """Read numbered lines of plain text as one session.
 
     A label holds until the next one. Lines before the first speaker are dropped where they look
     like a header, and kept without a speaker where they look like talk; so are lines without any
     speaker if talk follows them in a table, whose labels are ``below``. A silence on a line of its own is an
-    utterance without a speaker.
+    utterance without a speaker. ``given`` labels are known to name speakers.
     """
     found: list[_Line] = []
     fresh = True
-    for number, text in _unnumbered([(number, raw.strip().lstrip("\ufeff")) for number, raw in lines]):
+    for number, text in _unnumbered([(number, raw.strip().lstrip("\ufeff")) for number, raw in lines], given):
         if text:
-            found.append(_look(number, text, fresh))
+            found.append(_look(number, text, fresh, given))
         fresh = not text
-    _assign(found)
+    if found and len(found[-1].text) < _PREFIX and _MADE_BY.fullmatch(found[-1].text):
+        del found[-1]
+    _assign(found, given)
     top, meta, roles = _header(found, below)
     found = [line for n, line in enumerate(found) if n not in top]
     speaking = [line for line in found if line.speaker is not None]
@@ -182,34 +231,38 @@ def parse(lines: Iterable[tuple[int, str]], *, below: Iterable[str | None] | Non
     numbered = _number(speaking)
     if top:
         meta["header_lines"] = len(top)
-    talk = (
-        line.label for line in found if line.speaker is None and not (_is_event(line) or _is_header_key(line.label))
-    )
+    talk = (line.label for line in found if line.speaker is None and not (_is_event(line) or is_header_key(line.label)))
     if left := missed(talk, speakers):
         meta["labels_in_talk"] = left
     return Parsed(tuple(_join(found)), numbered, meta, roles)
 
 
-def split_label(line: str, *, remark: bool = True) -> tuple[str, str] | None:
+def split_label(line: str, *, remark: bool = True, given: frozenset[str] = frozenset()) -> tuple[str, str] | None:
     """Split a line at its first colon into what may be a speaker and the words after it.
 
-    A remark beside the label, ``C [crying]: No.``, goes before the words, unless these are wanted without.
+    A remark beside the label, ``C [crying]: No.``, goes before the words, unless these are wanted without. A ``given``
+    label is split off as it stands.
     """
-    match = _LABEL.match(line[:_PREFIX])
+    match, label, beside = _find_label(line[:_PREFIX], 0, given)
     if match is None or match["sep"] == "\t":
         return None
-    label, beside = _label(match)
     words = line[match.end() :]
     return (label, f"{beside} {words}" if beside and remark else words) if label else None
 
 
-def _label(match: re.Match[str]) -> tuple[str, str]:
-    """Return the label that was found and the remark beside it."""
+def _find_label(head: str, at: int, given: frozenset[str]) -> tuple[re.Match[str] | None, str, str]:
+    """Return how a label stands before talk, the label, and the remark beside it."""
+    as_given = _given(given).before.match(head, at)
+    match = as_given or _LABEL.match(head, at)
+    if match is None:
+        return None, "", ""
     label = tidy(match["box"] or match["name"] or "")
-    return split_remark(f"{label} {match['remark']}" if label and match["remark"] else label)
+    if label and match["remark"]:
+        return match, *split_remark(f"{label} {match['remark']}")
+    return match, *((label, "") if as_given else split_remark(label))
 
 
-def _unnumbered(lines: Sequence[tuple[int, str]]) -> list[tuple[int, str]]:
+def _unnumbered(lines: Sequence[tuple[int, str]], given: frozenset[str]) -> list[tuple[int, str]]:
     """Take the numbers off the lines where nearly all count on from the one before, wrapped ones too.
 
     Numbers before labels alone count turns, and stay.
@@ -220,9 +273,9 @@ def _unnumbered(lines: Sequence[tuple[int, str]]) -> list[tuple[int, str]]:
     if steps < 0.8 * len(written):
         return list(lines)
     bare = [text[match.end() :] if (match := _LINE_NUMBER.match(text)) else text for _, text in lines]
-    labels = [_look(0, text, False).label for text in bare]
+    labels = [_look(0, text, False, given).label for text in bare]
     said = [label for label, text in zip(labels, bare, strict=True) if text and not is_silence(text)]
-    speakers = choose(said, lone=False)
+    speakers = choose(said, lone=False, given=given)
     turns = sum(label in speakers for label in said) >= 0.9 * len(said)
     return [
         (number, text if turns and label in speakers else words)
@@ -241,7 +294,7 @@ def is_silence(text: str) -> bool:
     return len(text) <= 90 and _SILENCE.fullmatch(text) is not None
 
 
-def _look(number: int, text: str, fresh: bool) -> _Line:
+def _look(number: int, text: str, fresh: bool, given: frozenset[str]) -> _Line:
     """Take a line apart: number and time in either order, then a label, then words."""
     if mark := _F4_FIRST.match(text):
         text = f"{mark['before']}[{_f4(mark)}]{text[mark.end() :]}"
@@ -251,8 +304,11 @@ def _look(number: int, text: str, fresh: bool) -> _Line:
         line.text = line.rest = text = text[: mark.start()].rstrip()
     if is_silence(text) or _END.fullmatch(text[:_PREFIX]):
         return line
-    head, at = text[:_PREFIX], 0
+    head, at, own = text[:_PREFIX], 0, _given(given)
     for _ in range(3):
+        # a given label may begin with a number
+        if own.before.match(head, at):
+            break
         stamp = line.start is None and (_STAMP.match(head, at) or _SECONDS.match(head, at))
         if stamp:
             line.start, line.end = stamp["start"], stamp["end"]
@@ -268,14 +324,16 @@ def _look(number: int, text: str, fresh: bool) -> _Line:
             break
         line.id, line.boxed_id = numeral["plain"] or numeral["boxed"], bool(numeral["boxed"])
         at = numeral.end()
-    match = _LABEL.match(head, at)
-    label, remark = _label(match) if match else ("", "")
+    match, label, remark = _find_label(head, at, given)
+    line.given = speaker_key(label) in own.keys
     # A tab parts label and words only where the label is beyond doubt.
-    if match and label and (match["sep"] != "\t" or is_known(label)):
+    if match and label and (match["sep"] != "\t" or line.given or is_known(label)):
         line.label, line.rest, line.remark = label, text[match.end() :], remark
         _take_stamp(line, match["stamp"] or match["after"])
-    elif len(text) <= 80 and (match := _ALONE.fullmatch(head, at)):
-        line.alone, line.remark = split_remark(tidy(match["name"]))
+    elif len(text) <= 80 and (match := own.alone.fullmatch(head, at) or _ALONE.fullmatch(head, at)):
+        label = tidy(match["name"])
+        line.alone, line.remark = (label, "") if speaker_key(label) in own.keys else split_remark(label)
+        line.given = speaker_key(line.alone) in own.keys
         _take_stamp(line, match["stamp"])
     return line
 
@@ -289,15 +347,16 @@ def _take_stamp(line: _Line, stamp: str | None) -> None:
         line.start, line.end = match["start"], match["end"]
 
 
-def _assign(lines: list[_Line]) -> None:
+def _assign(lines: list[_Line], given: frozenset[str]) -> None:
     """Decide which labels are speakers, and undo what was taken off the other lines."""
     speakers = choose(
         (
-            None if _is_header_key(line.label) else line.label
+            None if is_header_key(line.label) and not line.given else line.label
             for line in lines
             if line.label is not None or not _is_event(line)
         ),
         lone=False,
+        given=given,
     )
     speakers |= _stated(lines)
     for line in lines:
@@ -324,7 +383,10 @@ def _stated(lines: list[_Line]) -> frozenset[str]:
             keys.setdefault(speaker_key(line.label), []).append(line.label)
     found: set[str] = set()
     for line in lines:
-        if line.label is None or _is_header_key(line.label):
+        if line.label is None:
+            continue
+        if is_header_key(line.label):
+            found.update(label for key in _listed(line.rest, keys) for label in keys[key])
             continue
         presented = _presented(line, keys)
         if presented is None or len(keys[speaker_key(line.label)]) > 1 or presented[0] == speaker_key(line.label):
@@ -339,25 +401,26 @@ def _assign_alone(lines: list[_Line]) -> None:
     def timed(n: int) -> bool:
         return bool(lines[n].start) or (n > 0 and lines[n - 1].stamped and not lines[n - 1].rest)
 
+    parties = {line.alone for line in lines if line.alone and (line.given or is_known(line.alone))}
     candidates = [
         n
         for n, line in enumerate(lines)
         if line.alone
         and n + 1 < len(lines)
-        and (is_known(line.alone) or (is_name(line.alone) and (line.fresh or timed(n))))
+        and (line.alone in parties or (is_name(line.alone) and (line.fresh or timed(n))))
     ]
     if 2 * sum(map(timed, candidates)) > len(candidates):
         # A title above names with times is no name.
-        candidates = [n for n in candidates if timed(n) or is_known(lines[n].alone or "")]
+        candidates = [n for n in candidates if timed(n) or lines[n].alone in parties]
     counts = Counter(lines[n].alone for n in candidates)
     blocks = sum(line.fresh for line in lines[candidates[0] if candidates else 0 :])
-    taken = {label for label in counts if label and (counts[label] >= 2 or is_known(label))}
+    taken = {label for label in counts if label and (counts[label] >= 2 or label in parties)}
     stamped = any(timed(n) for n in candidates)
     # Names that come once count only where most blocks begin with a name and a time.
     if stamped and sum(counts.values()) >= 0.8 * blocks:
         taken |= {label for label in counts if label}
     covered = sum(counts[label] for label in taken)
-    known = any(is_known(label) for label in taken)
+    known = not taken.isdisjoint(parties)
     if len(taken) < 2 and not (stamped and taken) and not (known and covered >= 2):
         return
     if not known and not stamped and covered < 0.5 * blocks:
@@ -374,8 +437,14 @@ def _is_event(line: _Line) -> bool:
     return is_silence(line.rest) or _END.fullmatch(line.text[:_PREFIX]) is not None
 
 
-def _is_header_key(label: str | None) -> bool:
+def is_header_key(label: str | None) -> bool:
+    """Tell whether this is a key of a header line, as "Date"."""
     return label is not None and label.lower() in _HEADER_KEYS
+
+
+def is_short(text: str) -> bool:
+    """Tell whether this is what a header states rather than a sentence: few words, and no end of one."""
+    return len(text.split()) <= _FEW_WORDS and not text.endswith((".", "?", "!", "…"))
 
 
 def _header(lines: list[_Line], below: Iterable[str | None] | None) -> tuple[set[int], dict[str, Any], dict[str, Role]]:
@@ -383,49 +452,59 @@ def _header(lines: list[_Line], below: Iterable[str | None] | None) -> tuple[set
     counts = Counter(line.speaker for line in lines if line.speaker is not None)
     known = bool(counts) or below is not None
     counts.update(label for label in below or () if label)
-    first = _first_talk(lines, counts)
+    first = _first_talk(lines, counts, above=below is not None)
     keys = {speaker_key(label) for label in counts}
     top: set[int] = set()
     meta: dict[str, Any] = {}
     roles: dict[str, Role] = {}
+    headings = {n for n, line in enumerate(lines[:first]) if line.text.rstrip(" :：").lower() in _HEADINGS}
+    titled = min(headings) if headings else int(first > 0 and _is_titled(lines[0], lines[1:2]))
+    under = False
     for n, line in enumerate(lines[:first]):
+        under = n in headings or (under and not line.fresh)
         key = _KEY.fullmatch(line.text) if len(line.text) <= 200 else None
-        if key and _is_header_key(key[1].strip()):
+        if key and is_header_key(key[1].strip()):
             name, value = _HEADER_KEYS[key[1].strip().lower()], clean(key[2])
             if name and value:
                 meta.setdefault(name, value)
+            roles = {**_listed(value, keys), **roles}
         elif not known:
             # Without speakers nothing tells where talk begins.
             break
         elif presented := _presented(line, keys):
             roles.setdefault(*presented)
-        elif line.stamped or not (line.speaker or _looks_like_header(line.text)):
+        elif not (under or n < titled) and (line.stamped or not (line.speaker or _looks_like_header(line.text))):
             continue
         top.add(n)
     return top, meta, roles
 
 
-def _first_talk(lines: list[_Line], counts: Counter[str]) -> int:
+def _first_talk(lines: list[_Line], counts: Counter[str], *, above: bool) -> int:
     """Return the place of the first line that a speaker says.
 
     ``Client: Ann Lee`` above talk that is labelled ``T:`` and ``C:`` says who takes part; so does
-    ``Client: K12`` above talk that is labelled ``K12:``, and ``K12: client``.
+    ``Client: K12`` above talk that is labelled ``K12:``, and ``K12: client``. In one block with a date or the like
+    it does so above talk that is labelled ``Client:``. The lines may end ``above`` talk in a table.
     """
     repeated = sum(count for count in counts.values() if count >= 2)
     keys = {speaker_key(label) for label in counts}
+    keyed = False
     for n, line in enumerate(lines):
+        keyed = is_header_key(line.label) or (keyed and not line.fresh)
         if line.speaker is None:
             continue
         said = line.rest
         once = counts[line.speaker] == 1
-        names_a_person = (
-            once and repeated >= 3 and len(line.speaker) > 2 and (is_name(said.replace(",", "")) or said.isalnum())
-        )
+        # The block of names must be closed by an empty line.
+        end = next((m for m, later in enumerate(lines[n + 1 : n + 12], n + 1) if later.fresh), None)
+        closed = end is not None or (above and len(lines) <= n + 12)
+        # A label that comes back is less likely to be the header's.
+        among_facts = closed and (keyed or any(is_header_key(later.label) for later in lines[n + 1 : end]))
+        a_person = is_name(said.replace(",", "")) or (said.isalnum() and (once or not said.isalpha()))
+        names_a_person = a_person and (once or among_facts) and repeated >= 3 and len(line.speaker) > 2
         presented = _presented(line, keys)
         names_a_label = once and presented is not None and presented[0] != speaker_key(line.speaker)
         is_explained = not once and presented is not None and presented[0] == speaker_key(line.speaker)
-        # The block of names must be closed by an empty line.
-        closed = any(later.fresh for later in lines[n + 1 : n + 12] if n + 1 < len(lines))
         heads = names_a_label or ((names_a_person or is_explained) and closed)
         if not heads or not said or line.start or line.id:
             return n
@@ -435,7 +514,7 @@ def _first_talk(lines: list[_Line], counts: Counter[str]) -> int:
 def _presented(line: _Line, keys: Collection[str]) -> tuple[str, Role] | None:
     """Return the label (by its key) and the role that a line at the top presents, either before the other."""
     match = _PRESENTED.fullmatch(line.text)
-    if match is None or len(match[2].split()) > _FEW_WORDS or match[2].endswith((".", "?", "!", "…")):
+    if match is None or not is_short(match[2]):
         return None
     who = speaker_key(match[1])
     lead, *inside = (part.strip() for part in re.split(r"[,;/()]", match[2]))
@@ -445,6 +524,29 @@ def _presented(line: _Line, keys: Collection[str]) -> tuple[str, Role] | None:
     role = role_of_label(who)
     named = next((speaker_key(part) for part in (lead, *inside) if part and speaker_key(part) in keys), None)
     return (named, role) if role and named and named != who else None
+
+
+def _listed(text: str, keys: Collection[str]) -> dict[str, Role]:
+    """Return the labels (by their keys) and roles in a list of who takes part, ``AW (therapist), K12 (client)``."""
+    found: dict[str, Role] = {}
+    for part in _NEXT.split(text[:_PREFIX]):
+        words = [word.strip() for word in re.split(r"[,;/()=]", part)]
+        named = next((word for word in words if speaker_key(word) in keys), None)
+        roles = [role for word in words if word != named and len(word) > 2 and (role := role_of_label(word))]
+        if named and roles:
+            found.setdefault(speaker_key(named), roles[0])
+    return found
+
+
+def _is_titled(line: _Line, below: Sequence[_Line]) -> bool:
+    """Tell whether the first line is a title though it ends as a sentence may, in an initial: ``Session with M.``.
+
+    It must stand alone or above a date or the like.
+    """
+    is_one = is_short(line.text.removesuffix(".")) and _INITIAL.search(line.text[-4:])
+    return bool(is_one) and any(
+        later.fresh or (later.speaker is None and _looks_like_header(later.text)) for later in below
+    )
 
 
 def _looks_like_header(text: str) -> bool:

@@ -11,7 +11,8 @@ from rupturekit.readers.labels import is_known, is_name, tidy
 from rupturekit.readers.raw import RawSession, Source, Utterance, clean, seconds
 from rupturekit.readers.records import NAMES, normal, sessions
 from rupturekit.readers.table import Row, by_role, from_rows, header_at
-from rupturekit.readers.text import is_silence, parse
+from rupturekit.readers.text import is_header_key, is_short, is_silence, parse
+from rupturekit.roles import speaker_key
 
 _W = "{http://schemas.openxmlformats.org/wordprocessingml/2006/main}"
 # What a tracked change took out, and text boxes, which Word stores twice.
@@ -44,14 +45,16 @@ def read(source: Source, format: str, columns: Mapping[str, str] | None) -> list
     parts: list[RawSession] = []
     pending: list[tuple[int, str]] = []
     for block in blocks:
-        table = _table(block.rows, source, format, columns) if block.rows else None
+        n = _facts(block.rows[: header_at(block.rows, columns)])
+        pending += block.lines or _as_lines(block.rows[:n])
+        table = _table(block.rows[n:], source, format, columns) if block.rows[n:] else None
         if table is None:
-            pending += block.lines or _as_lines(block.rows)
+            pending += _as_lines(block.rows[n:])
             continue
-        parts += _text(pending, format, [u.speaker for part in table for u in part.utterances])
+        parts += _text(pending, source, format, [u.speaker for part in table for u in part.utterances])
         pending = []
         parts += table
-    parts += _text(pending, format)
+    parts += _text(pending, source, format)
     return _together(parts, format)
 
 
@@ -77,8 +80,10 @@ def _together(parts: Sequence[RawSession], format: str) -> list[RawSession]:
     return list(found.values())
 
 
-def _text(lines: Sequence[tuple[int, str]], format: str, below: Sequence[str | None] | None = None) -> list[RawSession]:
-    parsed = parse(lines, below=below)
+def _text(
+    lines: Sequence[tuple[int, str]], source: Source, format: str, below: Sequence[str | None] | None = None
+) -> list[RawSession]:
+    parsed = parse(lines, below=below, given=source.labels)
     return [parsed.session(format)] if parsed.utterances or parsed.meta else []
 
 
@@ -134,6 +139,24 @@ def _cell(cell: Any) -> str:
     return "\n".join(_words(p) for p in _walk(cell, (f"{_W}p",))).strip()
 
 
+def _facts(rows: Sequence[Row]) -> int:
+    """Return how many rows at the top of a table may say who it is about, as ``Client | K12`` and ``Date | …``.
+
+    In a table with nothing else they may be parties alone. Whether these speak there is told by all the lines.
+    """
+    seen: set[str] = set()
+    keyed, parties = False, True
+    for _, cells in rows:
+        name, value, *more = [*filter(None, cells), "", ""]
+        name = tidy(name).rstrip(" :：")
+        key = is_header_key(name)
+        if name in seen or not value or any(more) or not (key or is_short(value)):
+            break
+        seen.add(name)
+        keyed, parties = keyed or key, parties and is_known(name)
+    return len(seen) if keyed or (parties and len(seen) == len(rows)) else 0
+
+
 def _as_lines(rows: Sequence[Row]) -> list[tuple[int, str]]:
     """Write a table that is no transcript by its columns as lines of text."""
     lines: list[tuple[int, str]] = []
@@ -144,7 +167,8 @@ def _as_lines(rows: Sequence[Row]) -> list[tuple[int, str]]:
             joint = " " if _is_mark(filled[0]) or filled[0].endswith(":") else ": "
             filled = [joint.join(filled)]
         lines += [(place, line) for cell in filled for line in cell.split("\n")]
-    return lines
+    # what comes after a table is no part of it
+    return [*lines, (lines[-1][0], "")] if lines else lines
 
 
 def _is_mark(cell: str) -> bool:
@@ -168,11 +192,12 @@ def _table(rows: list[Row], source: Source, format: str, columns: Mapping[str, s
             if n < len(cells) and cells[n].strip()
         )
         return [RawSession(None, said, format)]
-    places = _guess(rows[1:])
-    if places is not None and _is_header(rows, places):
+    given = frozenset(map(speaker_key, source.labels))
+    places = _guess(rows[1:], given)
+    if places is not None and _is_header(rows, places, given):
         rows = rows[1:]
     else:
-        places = _guess(rows)
+        places = _guess(rows, given)
     if places is None:
         return None
     records = []
@@ -197,7 +222,7 @@ def _spread(rows: Sequence[Row], text_at: int | None = None) -> list[Row]:
     return out
 
 
-def _guess(rows: Sequence[Row]) -> dict[str, int] | None:
+def _guess(rows: Sequence[Row], given: frozenset[str]) -> dict[str, int] | None:
     """Tell the columns of a table without a header by what stands in them."""
     columns: list[list[str]] = [[] for _ in range(max((len(cells) for _, cells in rows), default=0))]
     for _, cells in rows:
@@ -214,7 +239,7 @@ def _guess(rows: Sequence[Row]) -> dict[str, int] | None:
             places.setdefault("turn", n)
         elif sum(":" in cell and seconds(cell) is not None for cell in bare) >= 0.8 * len(bare):
             places.setdefault("start" if "start" not in places else "end", n)
-        elif all(is_known(label) for label in _labels(column)):
+        elif all(is_known(label) or speaker_key(label) in given for label in _labels(column)):
             places.setdefault("speaker", n)
         else:
             other.append(n)
@@ -224,12 +249,16 @@ def _guess(rows: Sequence[Row]) -> dict[str, int] | None:
     for n in other:
         labels = _labels(columns[n])
         few = len(set(labels)) <= max(2, len(labels) // 2)
-        if n != places["text"] and few and all(is_known(name) or is_name(name) for name in labels):
+        if n != places["text"] and few and all(_is_label(name, given) for name in labels):
             places.setdefault("speaker", n)
     return places if "speaker" in places else None
 
 
-def _is_header(rows: Sequence[Row], places: Mapping[str, int]) -> bool:
+def _is_label(label: str, given: frozenset[str]) -> bool:
+    return is_known(label) or is_name(label) or speaker_key(label) in given
+
+
+def _is_header(rows: Sequence[Row], places: Mapping[str, int], given: frozenset[str]) -> bool:
     """Tell whether no cell of the first row fits its column: it is a header in words of its own."""
     top = {key: rows[0][1][n] for key, n in places.items() if n < len(rows[0][1])}
     (label,) = _labels([top.get("speaker", "")])
@@ -241,7 +270,7 @@ def _is_header(rows: Sequence[Row], places: Mapping[str, int]) -> bool:
     if marks:
         return not any(map(_is_mark, marks))
     # Two columns: a speaker who says but one thing must not be taken for a header.
-    return normal(label) in _SPEAKER_NAMES or not (is_known(label) or is_name(label))
+    return normal(label) in _SPEAKER_NAMES or not _is_label(label, given)
 
 
 def _labels(column: Sequence[str]) -> list[str]:
