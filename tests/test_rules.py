@@ -255,3 +255,84 @@ def test_what_is_denied_reported_or_said_to_somebody_who_is_not_there_is_no_mark
 )
 def test_a_plain_marker_is_found_whatever_stands_around_it(detector, said):
     assert found(detector, said, "client")
+
+
+# the same complaint in other varieties of English: (therapist, client); and what only looks like one
+SAID_OTHERWISE = [
+    # African American English
+    "You ain't hearing me.", "This be making me feel worse.", "I don't be doing no diary.",
+    "I'm tryna not be here, I ain't ask to be here.", "You acting like I'm crazy.",
+    ("You could call him.", "Ain't nobody doing all that."), "I ain't doing no more of them worksheets.",
+    ("You need to think about what it does to your kids.", "Everybody be drinking."),
+    # Indian English
+    "This is not helping me only.", "I am not liking this homework at all.", "I am not having any choice, no.",
+    "No improvement is there since we started.", "My wife only has sent me here.",
+    "What you will know about our families?",
+    ("You should think about the children.", "I have not done anything wrong."),
+    # Irish English
+    "It's not helping me at all so it isn't.", "I amn't here by choice, I can tell you.",
+    "I've no time for them worksheets at all.", "Would you ever leave it, so you would.",
+    "You're only a young one, what would you know?", ("It sounds as though it hurt you.", "Ah I'm grand, so I am."),
+    ("What comes up for you there?", "I haven't a notion."),
+    # Nigerian English and Pidgin
+    "This thing no dey help me at all.", "I no fit do this homework abeg.", "You no dey hear me.",
+    "You be small girl, wetin you know?", "No disturb me abeg.", "Nobody ask me if I want come.",
+    ("You need to think about your children.", "I no be drunkard."),
+    ("What comes up for you?", "I no get anything to say."),
+    # a second language
+    "I not want talk about feelings.", "This exercise is for children, I no want do it.", "The court send me here.",
+    "This help nothing.", "You too young for understand.", ("You could try to call her.", "I not say this."),
+    ("How do you feel about this?", "I fine."), ("You must think about your children.", "I am not alcoholic."),
+    # few words
+    "Hate the forms.", ("It sounds like you were jealous.", "Never said that."), "Makes it worse, this.",
+    "Not here to talk about my drinking.", ("You need to cut down.", "Not my fault."),
+    ("How do you find it here?", "Pointless, this."),
+    # formal and polite
+    "I should prefer not to continue with the homework.", "I cannot honestly say that this has been of any help.",
+    "I was given no choice in the matter.", "I would ask that we change the subject.",
+    "I must ask you not to raise that again.",
+    ("Perhaps you could write to her.", "I am afraid that would not be feasible."),
+    # plain and exact
+    "Your questions are too vague to answer.", "I did not consent to this.", "Give me clear instructions.",
+    "This method produces no results.",
+    ("You need to consider how that made her feel.", "I was not rude. I stated a fact."),
+]  # fmt: skip
+LOOK_ALIKES = [
+    "My cousin say church ain't helping him none.", "I ain't saying this don't help.", "This be helping me for real.",
+    "At first I ain't see no point, but now I do.", "She be judging me all the time.",
+    "My teacher don't never listen to me.", "My boss is not understanding me only.",
+    "At first I was not seeing the use, now I am seeing it.", "This is helping me only, thank you.",
+    "My mam never listens to a word I say.", "Sure it's helping me, so it is.",
+    "He's after telling me I was no use to anyone.", "My oga no dey listen to me at all.",
+    "I no talk say this thing no dey help.", "You understand me well.", "If e no work I go tell you.",
+    "My husband not listen me.", "I want talk about my mother today.", "The doctor not believe me.",
+    "Is not easy but I try.", "Good point.", "I would rather talk about my brother today, if I may.",
+    "My solicitor has been of no use to me whatsoever.", "I did not mean that this is useless.",
+    "My wife would prefer not to come.", ("Which day?", "Not Monday."), ("Is it your knee?", "Not me, my son."),
+    ("What do you do?", "I am not working."), ("How's the boiler?", "It's not working."),
+    ("How is the new phone?", "E no dey work."), ("How was the new hearing aid?", "Not helping."),
+    ("Are you working now?", "Not working."),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("said", SAID_OTHERWISE, ids=str)
+def test_a_marker_is_found_in_other_varieties_of_english(detector, said):
+    assert {m.family for m in found(detector, said, "client")} & {"confrontation", "withdrawal"}
+
+
+@pytest.mark.parametrize("said", LOOK_ALIKES, ids=str)
+def test_what_only_looks_like_one_in_other_varieties_is_none(detector, said):
+    assert found(detector, said, "client") == []
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        "How has this been for you?",
+        "How is the homework going?",
+        "How was the last session?",
+        "Is the breathing helping?",
+    ],
+)
+def test_a_complaint_is_of_the_work_where_the_therapist_asked_about_the_work(detector, asked):
+    assert found(detector, (asked, "It's not helping."), "client")

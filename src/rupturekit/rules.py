@@ -216,50 +216,81 @@ _SAME = {
     "is": ("is", "'s", "s", "ai"), "'s": ("'s", "s", "is", "has", "ai"), "am": ("am", "m", "'m", "ai"),
     "are": ("are", "re", "'re", "is", "ai"), "had": ("had", "'d", "d"), "will": ("will", "ll", "'ll", "shall"),
     "would": ("would", "'d", "d"), "'d": ("'d", "would", "had", "d"), "have": ("have", "ve", "'ve", "ai"),
-    "has": ("has", "ai"), "going": ("going", "goin", "gon", "finna"), "because": ("because", "cause", "cos", "coz"),
+    "has": ("has", "ai"), "going": ("going", "goin", "gon"), "because": ("because", "cause", "cos", "coz"),
     "yes": ("yes", "yeah", "yep", "yup"), "a": ("a", "an"), "an": ("an", "a"), "any": ("any", "no"),
     "anything": ("anything", "nothing"), "anyone": ("anyone", "nobody"), "anybody": ("anybody", "nobody"),
     "anywhere": ("anywhere", "nowhere"), "ever": ("ever", "never"),
+    # "my wife say that", "it make me sad"
+    **{said: (said, said[:-1]) for said in ("says", "tells", "thinks", "wants", "needs", "makes", "helps", "works", "takes",
+                                            "costs", "gives", "gets", "feels", "means", "serves", "brings", "seems", "sounds", "looks", "keeps")},
 }  # fmt: skip
 # verbs of state, which some varieties use in the progressive: "I am not seeing the point"
 _STATES = {
     "see": "seeing", "understand": "understanding", "know": "knowing", "want": "wanting", "believe": "believing",
     "hear": "hearing", "listen": "listening", "agree": "agreeing", "trust": "trusting", "remember": "remembering",
+    "like": "liking", "need": "needing", "have": "having", "feel": "feeling", "think": "thinking", "find": "finding",
 }  # fmt: skip
 _PROGRESSIVES = frozenset(_STATES.values())
-_SAME |= {verb: (verb, progressive) for verb, progressive in _STATES.items()}
+_SAME |= {verb: (*_SAME.get(verb, (verb,)), progressive) for verb, progressive in _STATES.items()}
+# Nigerian Pidgin denies before the verb, and habits have a "be" of their own: put as the patterns say it, word for word
+_NO = {"dey": ("do", "not"), "fit": ("can", "not"), "go": ("will", "not"), "be": ("ai", "not"), "sabi": ("not", "know")}
+_PUT = {"wetin": "what", "una": "you"}
+_VERBS = frozenset(
+    "want know like see agree talk say do feel need get have believe trust care come think hear listen ask remember understand"
+    " help work make mean matter change solve answer write tell wish bother mind appreciate start speak discuss go enjoy accept"
+    " deserve even really".split()
+)
+_ORDERS = frozenset("ask disturb touch call bring judge insult stress shout".split())
+_HABIT = {"i": "am", **dict.fromkeys(("you", "we", "they", "people"), "are"),
+          **dict.fromkeys(("it", "he", "she", "this", "that", "everybody", "everyone", "somebody"), "is")}  # fmt: skip
+_MODALS = frozenset(
+    "should would will could can may might must shall let make do does did ll 'll 'd d to if not".split()
+)
+_DIFFERS = frozenset(("no", "be", "dey", "never", "them", *_PUT))
 # how else a word is said, or left out, where what stands around it allows: "you not listening", "I not understand",
 # "it don't help", "Isn't helping". "Didn't" has the norm of "do not", so that "did not" must be the same
 _AUXILIARY = "do|does|did|am|are|is|was|can|could|will|would|have|has|ai"
-_OPENS = r"(?:^|(?<=[.?!])|(?<= no)|(?<= nah)|(?<= no\x1f,))"
+_STARTS = r"(?:^|(?<=[.?!]))"
+_OPENS = rf"(?:{_STARTS}|(?<= no)|(?<= nah)|(?<= no\x1f,))"
+_BARE_NOT = rf"{_STARTS}(?= not (?!me|so|really)\S+\s)"
 _UNSAID = rf"{_OPENS}(?= (?:{_AUXILIARY}) not\s| not \S+ing\s)"
 _SUBJECTS = {
-    "i": _UNSAID, **dict.fromkeys(("it", "this", "that"), rf"{_UNSAID}|{_OPENS}(?= is\s)"),
+    "i": rf"{_UNSAID}|{_OPENS}(?= (?:hate|never|got|feel)\s)|{_BARE_NOT}",
+    **dict.fromkeys(("it", "this", "that"), rf"{_UNSAID}|{_OPENS}(?= (?:is|makes?)\s)|{_BARE_NOT}"),
     "there": rf"{_OPENS}(?= (?:is|ai)\s)",
 }  # fmt: skip
 _OPENING = re.compile(
-    rf"(?:[.?!,]| no| nah) (?:(?:{_AUXILIARY}) not|not \S+ing|ai|is(?! (?:it|that|this|there|he|she|every\S+|any\S+)\s))\s"
+    rf"[.?!] not (?!me|so|really)|(?:[.?!,]| no| nah) (?:(?:{_AUXILIARY}) not|not \S+ing|hate|never|got|feel|makes?|ai"
+    r"|is(?! (?:it|that|this|there|he|she|every\S+|any\S+)\s))\s"
 )
 _WHO = ("i", "it", "we", "he", "you", "she", "they", "this", "that")  # by length: what looks behind has one of its own
 _AFTER_SUBJECT = "(?:" + "|".join(f"(?<= (?:{'|'.join(same)}))" for _, same in itertools.groupby(_WHO, len)) + ")"
 _SOON = ("just", "only", "always", "really", "still")
+_WANTS = frozenset(("want", "wish", "need"))
+# what is said of somebody or something: "That ridiculous", "I fed up with it"
+_SAID_OF = (
+    "fine|okay|ok|good|useless|pointless|wrong|right|correct|stupid|crazy|ridiculous|hopeless|boring|sick|fed|supposed"
+)
 _DID_NOT = r" (?:do|did|ai)(?= not\s)"
 _NO_QUESTION = "(?<! is it)(?<! is that)(?<! are you)(?<! do you)(?<! did you)(?<! can you)"
 _ELSE = {
     **_SUBJECTS,
     **dict.fromkeys(
         ("am", "is", "are"),
-        rf"{_NO_QUESTION}(?= (?:not|no)\s)"
-        rf"|{_NO_QUESTION}{_AFTER_SUBJECT}(?=(?: (?:{'|'.join(_SOON)}))? (?!\S*thing )\S+ing\s| too\s)",
+        rf"{_NO_QUESTION}(?= (?:not|no|too)\s)"
+        rf"|{_NO_QUESTION}{_AFTER_SUBJECT}(?=(?: (?:{'|'.join(_SOON)}))? (?!\S*thing )\S+ing\s| (?:{_SAID_OF})\s)",
     ),
     **dict.fromkeys(
         ("do", "does"),
-        rf"{_NO_QUESTION}{_AFTER_SUBJECT}(?= not\s(?!be\s))|{_DID_NOT}"
-        rf"| (?:am|are|is|m|'m|re|'re)(?= not(?: \S+)? (?:{'|'.join(_STATES.values())})\s)",
+        rf"{_NO_QUESTION}{_AFTER_SUBJECT}(?= not\s(?!be\s))|{_STARTS}(?= not\s)|(?<= please)(?= not\s)|{_DID_NOT}"
+        rf"| (?:am|are|is|m|'m|re|'re)(?= not(?: \S+)? \S+ing\s)",
     ),
 }
 # within a phrase
 _ARTICLES = {"a": "(?<= not) no|", "an": "(?<= not) no|", "the": ""}
+_DETERMINERS = frozenset(
+    ("a", "an", "the", "any", "my", "your", "this", "that", "these", "those", "some", "much", "no")
+)
 # expressions take the longer to make and to search with, the more may be left out: most talk says it all
 _FORMS: Mapping[str, Mapping[str, str]] = {
     "plain": dict.fromkeys(("do", "does"), _DID_NOT),
@@ -272,10 +303,10 @@ _BEFORE_NOT = frozenset((
     "about", "got", "get", "the", "a", "yes", "yeah", "oh", "well", "maybe", "probably", "definitely", "certainly", "rather", "[",
     "]", '"', *".?!,-", "um", "uh", "er", "erm", "like",
 ))  # fmt: skip
-_BEFORE_ELSE = re.compile(rf"not|no|too|\S+ing|{_AUXILIARY}")
+_BEFORE_ELSE = re.compile(rf"not|no|too|\S+ing|{_AUXILIARY}|{_SAID_OF}")
 # what may stand between two words of a pattern; in a turn's line it has a separator of its own before it, so that a pattern
 # need not spell it at each place
-_FILLERS = frozenset((",", "-", "um", "uh", "er", "erm", "like", "abeg", "sha", "jare", "abi", "o"))
+_FILLERS = frozenset(", - um uh er erm like abeg sha jare abi o oo sef dey na nau ya itself".split())
 _FILLER = "\x1f"
 # "not like helping a friend": no filler there
 _BETWEEN = rf"(?:{_FILLER}(?:(?<! not{_FILLER})|(?!like\s))\S+)?"
@@ -307,7 +338,10 @@ def _blank() -> Language:
     nlp = spacy.blank("en")
     tokenizer: Any = nlp.tokenizer
     # as captions write them
-    for word, first, norms in (("its", 2, ("it", "'s")), ("lets", 3, ("let", "us")), ("ill", 1, ("i", "will"))):
+    for word, first, norms in (
+        ("its", 2, ("it", "'s")), ("lets", 3, ("let", "us")), ("ill", 1, ("i", "will")), ("amn't", 2, ("am", "not")),
+        ("amnt", 2, ("am", "not")), ("finna", 3, ("going", "to")), ("tryna", 3, ("trying", "to")), ("ye're", 2, ("you", "are")),
+    ):  # fmt: skip
         for said in (word, word.capitalize()):
             parts = said[:first], said[first:]
             tokenizer.add_special_case(said, [{"ORTH": part, "NORM": norm} for part, norm in zip(parts, norms)])
@@ -377,7 +411,8 @@ def _expand(pattern: str, slots: Mapping[str, Sequence[str]]) -> list[tuple[str,
     ``slots`` are written out already.
     """
     elements: list[tuple[str, ...]] = []
-    for piece in pattern.split():
+    pieces = pattern.split()
+    for piece, following in zip(pieces, [*pieces[1:], "..."]):
         if _GAP.match(piece):
             elements.append((piece,))
             continue
@@ -393,6 +428,9 @@ def _expand(pattern: str, slots: Mapping[str, Sequence[str]]) -> list[tuple[str,
             else:
                 alternatives += slots[part[1:-1]]
         _check_phrases(alternatives)
+        # "I asked you question", "I not see point": no article
+        if elements and not following.startswith("...") and {"a", "the"}.intersection(alternatives):
+            optional |= _DETERMINERS.issuperset(alternatives)
         elements.append((*alternatives, "") if optional else tuple(alternatives))
     if sum(map(len, elements)) > PHRASES:
         raise ValueError(f"more than {PHRASES} phrases, with all slots written out")
@@ -497,19 +535,59 @@ def _else(phrase: tuple[str, ...], then: frozenset[str], otherwise: Mapping[str,
     pairs = itertools.pairwise(phrase)
     forms = [otherwise.get(norm) if _BEFORE_ELSE.fullmatch(after) else None for norm, after in pairs]
     forms = [_ARTICLES.get(norm, form) for norm, form in zip(phrase, forms)]
-    return [*forms, otherwise.get(phrase[-1]) if any(map(_BEFORE_ELSE.fullmatch, then)) else None]
+    forms.append(otherwise.get(phrase[-1]) if any(map(_BEFORE_ELSE.fullmatch, then)) else None)
+    # "I not want talk"
+    return [
+        form if norm != "to" or before not in _WANTS else "" for before, norm, form in zip(("", *phrase), phrase, forms)
+    ]
 
 
 def _word(norm: str, form: str | None) -> str:
     same = _SAME.get(norm, (norm,))
-    before = _FILLER if norm in _FILLERS else " "
-    word = before + (re.escape(norm) if len(same) == 1 else f"(?:{'|'.join(map(re.escape, same))})")
+    word = " " + (re.escape(norm) if len(same) == 1 else f"(?:{'|'.join(map(re.escape, same))})")
+    if norm in _FILLERS:
+        word = f"(?:{'|'.join((_FILLER if one in _FILLERS else ' ') + re.escape(one) for one in same)})"
     return word if form is None else f"(?:{word}|{form})"
+
+
+def _standard(norms: Sequence[str]) -> Sequence[str]:
+    """Return norms as patterns say them, one for one: "it no dey help" as "it do not help", "they be judging" as "are"."""
+    if _DIFFERS.isdisjoint(norms):
+        return norms
+    said = [_PUT.get(norm, norm) for norm in norms]
+    padded = [".", ".", *norms, "."]
+    for place, (first, before, norm, after) in enumerate(zip(padded, padded[1:], norms, padded[3:])):
+        subject = before in _WHO or before in ("one", "thing", "e", ".")
+        if norm == "no" and after in _NO and (subject or after in ("dey", "fit", "sabi")):
+            said[place : place + 2] = _NO[after]
+        elif norm == "no" and after in (_ORDERS if before in (".", "please", "abeg") else _VERBS if subject else ()):
+            said[place] = "not"
+        elif norm == "be" and before in _HABIT and first not in _MODALS:
+            said[place] = _HABIT[before]
+        elif norm == "be" and (first, before) == ("do", "not") and place > 2 and norms[place - 3] in _WHO:
+            said[place - 2 : place + 1] = "ai", "not", "er"  # "I don't be doing it"; an order has no subject
+        elif norm == "them" and len(after) > 4 and after.endswith("s"):
+            said[place] = "these"  # "them worksheets"
+        elif norm == "never" and before == "not":
+            said[place] = "er"
+        elif norm == "dey" and said[place] == "dey" and after in ("fine", "okay", "ok", "alright", "good", "well"):
+            said[place] = _HABIT.get(before, "dey")
+        elif norm == "am" and before in _VERBS and after in ("o", *_ENDS, ","):
+            said[place] = "it"
+        if before == "e" and (norm in ("no", "dey") and after in (*_NO, *_VERBS)):
+            said[place - 1] = "it"
+    return said
 
 
 def _line(norms: Iterable[str]) -> str:
     """Return a turn's norms, each with a space before it, or the separator of fillers."""
     return "".join([(_FILLER if norm in _FILLERS else " ") + norm for norm in norms]) + " "
+
+
+_OF_NORMS = frozenset(_SAID_OF.split("|"))
+_CLAUSES = frozenset(
+    (*".?!,", "and", "but", "because", "so", "no", "yeah", "well", "ah", "oh", "if", "think", "says", "said", "the")
+)
 
 
 def _form(norms: Sequence[str], line: str) -> str:
@@ -521,8 +599,10 @@ def _form(norms: Sequence[str], line: str) -> str:
         said = first if before in _SOON else before
         if norm in ("not", "no"):
             missing = said not in _BEFORE_NOT
+        elif norm in _OF_NORMS:
+            missing = said in (*_WHO, "place", "room", "fee") and first in _CLAUSES
         elif norm == "too" or (norm.endswith("ing") and not norm.endswith("thing")):
-            missing = said in _WHO or (norm in _PROGRESSIVES and "not" in (first, before))
+            missing = said in (*_WHO, "place", "room", "fee") or (norm in _PROGRESSIVES and "not" in (first, before))
         else:
             continue
         if missing:
@@ -605,7 +685,7 @@ _NEGATED = re.compile(
     rf"|\b{_NOT} {_EVEN}(?:think(?:ing)?(?! so)|thought|(?:feel(?:ing)?|felt|seem) like|believe(?! it)"
     r"|(?:feel|felt)(?: that)?(?= (?:i|you|it|this|that|we)\b|\s*$))\b[^.?!;,]{0,20}$"
     r"|\b(?:not|isn'?t|ain'?t|wasn'?t) (?:that|because|like|as (?:if|though))\b[^.?!;]{0,40}$"
-    r"|\b(?:far from|no longer|don'?t get me wrong)\b[^.?!;]{0,30}$"
+    r"|\b(?:far from|no longer|don'?t get me wrong|no (?:talk|mean|think))\b[^.?!;]{0,30}$"
 )
 _CONDITIONAL = re.compile(
     r"\b(?:if(?! (?:i may|i might|you ask me|you(?: do not|'ll| will)? (?:mind|forgive|pardon|excuse)|i(?:'m| am) (?:to be )?(?:honest"
@@ -641,6 +721,15 @@ _OTHER = re.compile(
     r"|job|work there|phone|laptop|machine|physio|website|program(?:me)? they|insurance)\b"
 )
 _IT = re.compile(r"its?\b")
+# "How's the boiler?" – "It's not working."; "Are you working?" – "Not working."
+_THIRD = re.compile(
+    r"\b(?:how(?:'?s| is| are| was| were)|(?:is|are|was|were|does|do|did)) (?:the|your|his|her|their|that) (?:(?:new|old) )?(?!(?:sessions?"
+    r"|therapy|therapists?|counsell?\w+|talks?|talking|work|homework|worksheets?|diary|journal|log|exercises?|breathing|practice|role|chair"
+    r"|sheets?|forms?|questionnaires?|records?|treatment|plan|process|pace|method|approach|visits?|appointments?|weeks?|days?|weekend"
+    r"|morning|time|last|first|past|things?|way|group|mindfulness|relaxation|meditation|thoughts?|feelings?)\b)\w+[^.?!]{0,30}\?\s*$"
+    r"|\b(?:are|were) you (?:still |currently )?working\b[^.?!]{0,30}\?\s*$"
+)
+_BARE = re.compile(r"(?:its?|that|not|isn'?t|ain'?t|does ?n[o']?t|do ?n[o']?t|did ?n[o']?t)\b")
 _QUESTION = re.compile(r"^[^.?!]*\?")
 _TAG = re.compile(
     r"(?:,|\b)\s*(?:is|isn't|are|aren't|do|don't|does|doesn't|am|can|could|have|has|will|would|did|right|okay|ok|eh|huh|you know|see|innit|ain't|aint|abi|no|nah|yes|yeah)"
@@ -723,7 +812,7 @@ def kinds_of(text: str) -> set[str]:
     return found
 
 
-def _silenced(text: str, start: int, end: int, before: Turn | None) -> Iterator[str]:
+def _silenced(text: str, start: int, end: int, before: Turn | None, family: Family) -> Iterator[str]:
     """Yield the gates that stand in the way of a match on ``text[start:end]`` (lower case)."""
     stop = max(text.rfind(mark, 0, start) for mark in ".?!;") + 1
     left = text[max(stop, start - 120) : start]
@@ -750,6 +839,9 @@ def _silenced(text: str, start: int, end: int, before: Turn | None) -> Iterator[
         named = _OTHER.search(text[max(0, start - 120) : start]) or (
             before and _OTHER.search(before.text[-160:].lower())
         )
+    # what the therapist has just asked about is what it, that or nothing at all stands for; withdrawal is from that too
+    if not named and family == "confrontation" and not text[:start].strip(" ,.") and _BARE.match(inside):
+        named = _THIRD.search(said_to.replace("’", "'"))
     if named:
         yield "other"
     if (_QUESTION.match(right) and not _TAG.search(right[: right.index("?") + 1][-24:])) or inside.endswith("?"):
@@ -822,7 +914,7 @@ class RuleDetector:
         return tuple(sorted(found, key=lambda m: (m.turn, m.start, m.end, m.marker, m.rule_id or "")))
 
     def _of_turn(self, turn: Turn, before: Turn | None) -> Iterator[Marker]:
-        norms = self._pieces.of(turn.text)
+        norms = _standard(self._pieces.of(turn.text))
         patterns = self._anchors[turn.role].find(norms)
         if not patterns:
             return
@@ -856,7 +948,7 @@ class RuleDetector:
                 start, end = _bounds(doc, first, last)
                 if rule.alone and not _alone(doc, first, last):
                     continue
-                silenced = {gate for gate in _silenced(low, start, end, before) if gate not in rule.allow}
+                silenced = {gate for gate in _silenced(low, start, end, before, family) if gate not in rule.allow}
                 if silenced and not (rule.weight >= SURE and silenced.intersection(DENIES)):
                     continue
                 weight = -rule.weight if silenced else rule.weight
@@ -886,10 +978,15 @@ _FILL = {
     "um", "uh", "er", "erm", "well", "yeah", "yes", "oh", "so", "like", "hmm", "hm", "mm", "ah", "and", "but", "no", "just",
     "really", "okay", "ok", "right", "then", "though", "honestly", "i", "mean", "you", "know", "to", "be", "honest", "sure",
     "man", "sir", "madam", "please", "abeg", "sha", "jare", "abi", "o", "o.", "now", "only", "look", "frankly", "innit",
+    "sef", "dey", "na", "nau", "ya", "itself", "ye", "altogether",
 }  # fmt: skip
 _POLITE = re.compile(
     r"\bi(?:'m| am) (?:afraid|sorry)\b|\bwith (?:all )?(?:due )?respect\b|\bif i may(?: say so)?\b|\b(?:forgive|pardon|excuse) me\b"
     r"|\bi must (?:say|admit|confess)\b|\bto be (?:\w+ )?(?:honest|frank|candid|fair)(?: with you)?\b|\bin my (?:view|opinion)\b|\btruth be told\b"
+    r"|\bi assure you\b|\b(?:at|and) all\b"
+    # "so it isn't", "so I am"
+    r"|\bso (?:i|it|he|she|we|you|they|that|there)(?:'(?:m|s|re|ve|d|ll)| (?:am|is|are|was|do|does|did|have|has|will|would|can)(?:n't)?"
+    r"|(?: (?:is|are|was|do|does|did|have|has|would|ca|wo)n't))(?: not)?(?=\W*$)"
 )
 
 
