@@ -946,7 +946,7 @@ class RuleDetector:
             for begin, stop in sorted(spans):
                 first, last = bisect_left(starts, begin), bisect_left(starts, -stop)
                 start, end = _bounds(doc, first, last)
-                if rule.alone and not _alone(doc, first, last):
+                if rule.alone and not _alone(doc, low, first, last):
                     continue
                 silenced = {gate for gate in _silenced(low, start, end, before, family) if gate not in rule.allow}
                 if silenced and not (rule.weight >= SURE and silenced.intersection(DENIES)):
@@ -990,9 +990,10 @@ _POLITE = re.compile(
 )
 
 
-def _alone(doc: Doc, first: int, last: int) -> bool:
+def _alone(doc: Doc, text: str, first: int, last: int) -> bool:
+    """Tell whether nothing but fillers and politeness stands around a match; ``text`` is the turn's in lower case."""
     bracket = 0
-    polite = [range(*wrapping.span()) for wrapping in _POLITE.finditer(doc.text.lower().replace("’", "'"))]
+    polite = [range(*wrapping.span()) for wrapping in _POLITE.finditer(text)]
     for token in doc:
         if token.text in "[(":
             bracket += 1
