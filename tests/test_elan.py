@@ -591,12 +591,13 @@ def test_a_marker_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
 
 def test_names_of_files_are_safe_and_unique(tmp_path: Path) -> None:
     turns = (Turn(0, "T", "therapist", "Well?"), Turn(1, "C", "client", "Well."))
-    ids = ("a/b", "a:b", "A_b", "../..", "con", "x" * 300, "שיחה 7", "s.eaf")
+    ids = ("a/b", "a:b", "A_b", "../..", "con", "x" * 300, "界" * 120, "שיחה 7", "s.eaf")
     sessions = [AnnotatedTranscript(Transcript(id, turns)) for id in ids]
     elan.write(sessions, tmp_path, BOOK, {})
     names = {path.name for path in tmp_path.iterdir()}
     assert names == {
-        *("a_b.eaf", "a_b-2.eaf", "A_b-3.eaf", "_.eaf", "_con.eaf", f"{'x' * 100}.eaf", "שיחה_7.eaf", "s.eaf.eaf"),
+        *("a_b.eaf", "a_b-2.eaf", "A_b-3.eaf", "session.eaf", "_con.eaf", f"{'x' * 120}.eaf", f"{'界' * 40}.eaf"),
+        *("שיחה_7.eaf", "s.eaf.eaf"),
     }
     given_back = {returned(path, *(s.transcript for s in sessions)).transcript.id for path in tmp_path.iterdir()}
     assert given_back == set(ids)

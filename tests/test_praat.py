@@ -545,14 +545,16 @@ def test_times_that_are_not_known_are_estimated_and_said_to_be(tmp_path: Path) -
 
 
 def test_equal_sessions_give_equal_bytes_and_ids_that_are_no_file_names_stay(tmp_path: Path) -> None:
-    sessions = [coded(replace(SESSION, id=id)) for id in ("a/b", "a:b", "ü", "..", 'x"y')]
+    sessions = [coded(replace(SESSION, id=id)) for id in ("a/b", "a:b", "ü", "..", 'x"y', "con", "界" * 120)]
     paths = export(sessions, "textgrid", tmp_path / "one")
     assert [path.name for path in paths] == [
+        "_con.TextGrid",
         "a_b-2.TextGrid",
         "a_b.TextGrid",
         "session.TextGrid",
         "x_y.TextGrid",
         "ü.TextGrid",
+        f"{'界' * 40}.TextGrid",
     ]
     again = export(sessions, "textgrid", tmp_path / "two")
     assert [path.read_bytes() for path in paths] == [path.read_bytes() for path in again]

@@ -6,12 +6,32 @@ locked: a second run that is to write the same is refused, and what a killed run
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from hashlib import sha256
+from itertools import chain, count
 from pathlib import Path
 
 from .store import LOCK, OutputError, clear, hidden_folder, locked
+
+
+def file_stem(id: str, taken: set[str]) -> str:
+    """Return the stem of a file that every file system takes, and note it, so that none is given twice."""
+    plain = re.sub(r"[^\w.-]+", "_", unicodedata.normalize("NFC", id))
+    # a name may have 255 bytes, with its suffix and a number
+    stem = plain.encode()[:120].decode(errors="ignore").strip("._-") or "session"
+    if re.fullmatch(r"(?:con|prn|aux|nul|com\d|lpt\d)(?:\..*)?", stem, re.IGNORECASE):
+        stem = f"_{stem}"
+    names = chain([stem], (f"{stem}-{n}" for n in count(2)))
+    name, key = next((name, key) for name in names if (key := _without_case(name)) not in taken)
+    taken.add(key)
+    return name
+
+
+def _without_case(name: str) -> str:
+    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
 
 
 def check_folder(out: Path) -> None:

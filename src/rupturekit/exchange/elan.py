@@ -34,6 +34,7 @@ from xml.sax.saxutils import escape, quoteattr
 from rupturekit.annotation import CLIENT_FAMILIES, FAMILIES, AnnotatedTranscript, Coded, Marker, marker_order
 from rupturekit.codebook import Codebook, CodebookMarker
 from rupturekit.exchange.label import NAME_IT, UNLESS_CODES, Typed, codes_of, is_coders
+from rupturekit.folders import file_stem
 from rupturekit.readers import load
 from rupturekit.readers.elan import NUMBERED, OWN, Annotation, Document, Tier, parse, shown_id, talk
 from rupturekit.readers.raw import RawSession, ReadError, Source, Utterance, clean
@@ -147,18 +148,7 @@ def write(
             source = load(original)
         else:
             source = Source(Path(f"{transcript.id}.eaf"), _talk_only(transcript))
-        (folder / _file_name(transcript.id, taken)).write_bytes(_with_markers(source, session, codebook))
-
-
-def _file_name(id: str, taken: set[str]) -> str:
-    """Return a name that every file system takes, and none twice."""
-    stem = re.sub(r"[^\w.-]", "_", id).strip(".")[:100] or "session"
-    if re.fullmatch(r"(?:con|prn|aux|nul|com\d|lpt\d)(?:\..*)?", stem, re.IGNORECASE):
-        stem = f"_{stem}"
-    names = chain([stem], (f"{stem}-{n}" for n in count(2)))
-    name = next(name for name in names if name.casefold() not in taken)
-    taken.add(name.casefold())
-    return f"{name}.eaf"
+        (folder / f"{file_stem(transcript.id, taken)}.eaf").write_bytes(_with_markers(source, session, codebook))
 
 
 def _unused(name: str, taken: Container[str]) -> str:

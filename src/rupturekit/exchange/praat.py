@@ -45,6 +45,7 @@ from rupturekit.exchange.label import (
     unquoted,
 )
 from rupturekit.exchange.returned import Returned, coders_of, whole
+from rupturekit.folders import file_stem
 from rupturekit.readers import load
 from rupturekit.readers.encoding import decode
 from rupturekit.readers.praat import OURS, Interval, TextGrid, Tier, is_talk, parse, together, utterances
@@ -92,17 +93,7 @@ def write(
         path = originals.get(session.transcript.id)
         is_copy = path is not None and path.suffix.lower() == ".textgrid" and not together(path)
         data = _copy(session, cast(Path, path), codebook) if is_copy else _new(session, codebook)
-        (folder / _file_name(session.transcript.id, taken)).write_bytes(data)
-
-
-def _file_name(id: str, taken: set[str]) -> str:
-    stem = re.sub(r"[^\w.-]+", "_", id).strip("._")[:100] or "session"
-    name, number = stem, 1
-    while name.casefold() in taken:
-        number += 1
-        name = f"{stem}-{number}"
-    taken.add(name.casefold())
-    return f"{name}.TextGrid"
+        (folder / f"{file_stem(session.transcript.id, taken)}.TextGrid").write_bytes(data)
 
 
 def _new(session: AnnotatedTranscript, codebook: Codebook) -> bytes:

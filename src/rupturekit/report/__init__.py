@@ -12,20 +12,18 @@ from __future__ import annotations
 
 import json
 import re
-import unicodedata
 from base64 import b64encode
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from hashlib import sha256
 from importlib import resources
-from itertools import chain, count
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from ..annotation import AnnotatedTranscript, Family
-from ..folders import whole_folder
+from ..folders import file_stem, whole_folder
 
 if TYPE_CHECKING:
     from markupsafe import Markup
@@ -100,7 +98,7 @@ def write(
     with whole_folder(out, replace=overwrite and is_pages(out)) as folder:
         (folder / "sessions").mkdir()
         for annotated in sessions:
-            names.append(f"{_stem(annotated.transcript.id, taken)}.html")
+            names.append(f"{file_stem(annotated.transcript.id, taken)}.html")
             _save(folder / "sessions" / names[-1], session_page(annotated, codebook, index="../index.html"))
             rows.append(session_row(annotated, f"sessions/{quote(names[-1])}"))
         _save(folder / "index.html", corpus_page(rows, codebook))
@@ -128,23 +126,6 @@ def _is_page(path: Path) -> bool:
 def _save(path: Path, text: str) -> None:
     # an id that comes from a file's name may hold half of a surrogate pair
     path.write_bytes(text.encode("utf-8", "replace"))
-
-
-def _stem(id: str, taken: set[str]) -> str:
-    """Return the stem of a file that every file system takes, and note it, so that none is given twice."""
-    plain = re.sub(r"[^\w.-]+", "_", unicodedata.normalize("NFC", id))
-    # a name may have 255 bytes, with its suffix and a number
-    stem = plain.encode()[:120].decode(errors="ignore").strip("._-") or "session"
-    if re.fullmatch(r"(?:con|prn|aux|nul|com\d|lpt\d)(?:\..*)?", stem, re.IGNORECASE):
-        stem = f"_{stem}"
-    names = chain([stem], (f"{stem}-{n}" for n in count(2)))
-    name, key = next((name, key) for name in names if (key := _without_case(name)) not in taken)
-    taken.add(key)
-    return name
-
-
-def _without_case(name: str) -> str:
-    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
 
 
 @lru_cache(maxsize=1)
