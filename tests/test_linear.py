@@ -107,7 +107,7 @@ def literals(tree: sre_parse.SubPattern) -> Iterator[str]:
 def ill_texts(pattern: re.Pattern[str], signs: list[str]) -> Iterator[str]:
     own = sorted(set(literals(sre_parse.parse(pattern.pattern, pattern.flags))) - {""}, key=len)
     long = own[-8:]
-    spaced = [f"{word.strip()} " for word in own[:: len(own) // 30 + 1]]
+    spaced = [f"{word.strip()} " for word in own[:: len(own) // 60 + 1]]
     for unit in (*signs, *long, *(f" {word}" for word in long), *spaced, "".join(spaced) or " "):
         yield (unit * (LENGTH // len(unit)))[:LENGTH] + "\0"
 

@@ -585,6 +585,7 @@ def _line(norms: Iterable[str]) -> str:
 
 
 _OF_NORMS = frozenset(_SAID_OF.split("|"))
+_SPOKEN_OF = frozenset((*_WHO, "place", "room", "fee"))
 _CLAUSES = frozenset(
     (*".?!,", "and", "but", "because", "so", "no", "yeah", "well", "ah", "oh", "if", "think", "says", "said", "the")
 )
@@ -600,9 +601,9 @@ def _form(norms: Sequence[str], line: str) -> str:
         if norm in ("not", "no"):
             missing = said not in _BEFORE_NOT
         elif norm in _OF_NORMS:
-            missing = said in (*_WHO, "place", "room", "fee") and first in _CLAUSES
+            missing = said in _SPOKEN_OF and first in _CLAUSES
         elif norm == "too" or (norm.endswith("ing") and not norm.endswith("thing")):
-            missing = said in (*_WHO, "place", "room", "fee") or (norm in _PROGRESSIVES and "not" in (first, before))
+            missing = said in _SPOKEN_OF or (norm in _PROGRESSIVES and "not" in (first, before))
         else:
             continue
         if missing:

@@ -155,14 +155,15 @@ def _docs(file: Returned, data: bytes) -> list[Doc]:
                 f"unpacked it has more than {most} MB",
                 "Write fewer sessions into one file, or raise RUPTUREKIT_UNPACKED_MB in the environment",
             )
-        if _values(raw) > (most := limit("RUPTUREKIT_LINES")):
-            raise file.error(
-                f"it has more than {most} values",
-                "Write fewer sessions into one file, or raise RUPTUREKIT_LINES in the environment",
-            )
+        _check_values(raw, limit("RUPTUREKIT_LINES"))
         return list(DocBin().from_bytes(data).get_docs(Vocab()))
     except ReadError:
         raise
+    except _TooMany as error:
+        raise file.error(
+            f"it has more than {error} values",
+            "Write fewer sessions into one file, or raise RUPTUREKIT_LINES in the environment",
+        ) from None
     except Exception:  # spaCy promises nothing of what it raises on a damaged file
         raise file.error("it is not a DocBin, or is damaged", "Write it anew with DocBin.to_disk") from None
     finally:
@@ -172,35 +173,31 @@ def _docs(file: Returned, data: bytes) -> list[Doc]:
 
 
 class _TooMany(Exception):
-    """There are more values than are read."""
+    """There are more values than are read; it holds how many are."""
 
 
-def _values(raw: bytes) -> int:
-    """Count the values in a DocBin, up to the limit: one of a single byte takes seventy in memory."""
+def _check_values(raw: bytes, most: int) -> None:
+    """Raise `_TooMany` if there are more values in a DocBin than that: one of a single byte takes seventy in memory."""
     from srsly.msgpack import unpackb
 
-    n, most = 0, limit("RUPTUREKIT_LINES")
+    n = 0
 
     def counted(values: Any) -> Any:
         nonlocal n
         n += 1 + len(values)
         if n > most:
-            raise _TooMany
+            raise _TooMany(most)
         return values
 
     def opened(packed: bytes) -> Any:
         return unpackb(packed, raw=False, list_hook=counted, object_pairs_hook=lambda pairs: dict(counted(pairs)))
 
-    try:
-        told = opened(raw)
-        counted(range(len(told["lengths"]) // 4))
-        for group in (group for groups in told.get("span_groups", ()) if groups for group in opened(groups)):
-            opened(group)
-        for user_data in told.get("user_data", ()):
-            opened(user_data or b"\xc0")
-    except _TooMany:
-        return most + 1
-    return n
+    told = opened(raw)
+    counted(range(len(told["lengths"]) // 4))
+    for group in (group for groups in told.get("span_groups", ()) if groups for group in opened(groups)):
+        opened(group)
+    for user_data in told.get("user_data", ()):
+        opened(user_data or b"\xc0")
 
 
 def _markers(

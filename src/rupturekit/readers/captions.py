@@ -156,7 +156,7 @@ def _first(cue: _Cue, format: str) -> str:
 
 
 def _pieces(cue: _Cue, format: str, given: frozenset[str], above: frozenset[str]) -> Iterator[_Said]:
-    if len(cue.payload) > 1 and (name := _first(cue, format)) in above:
+    if above and len(cue.payload) > 1 and (name := _first(cue, format)) in above:
         words = _plain("\n".join(cue.payload[1:]), format)
         yield _Said(cue, words, None, name, words)
         return

@@ -79,7 +79,7 @@ def _from_items(
         listed = list(enumerate(utterances or [], start=1))
         if not listed:
             yield number, shared
-        for line, row in _flat(listed, source, columns):
+        for line, row in _flat([(line, _opened(line, row, source)) for line, row in listed], source, columns):
             yield line, {**shared, **row}
 
 
@@ -110,9 +110,10 @@ def _utterances(item: Mapping[str, Any]) -> list[Any] | None:
     return None
 
 
-def _flat(items: Sequence[tuple[int, Any]], source: Source, columns: Mapping[str, str] | None) -> Iterator[Record]:
+def _flat(
+    items: Sequence[tuple[int, Mapping[str, Any]]], source: Source, columns: Mapping[str, str] | None
+) -> Iterator[Record]:
     names: dict[str, None] = {}
-    items = [(number, _opened(number, item, source)) for number, item in items]
     for _, item in items:
         names.update(dict.fromkeys(item))
     if not names:

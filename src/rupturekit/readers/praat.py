@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
+from rupturekit.readers import check_lines, load
 from rupturekit.readers.encoding import decode
 from rupturekit.readers.labels import choose, is_known, tidy
 from rupturekit.readers.raw import RawSession, ReadError, Source, Utterance, clean
@@ -346,8 +347,6 @@ def utterances(tiers: Sequence[Tier]) -> tuple[Utterance, ...]:
 
 
 def _load(path: Path) -> Source:
-    from . import check_lines, load
-
     source = decode(load(path))
     check_lines(source, "textgrid")
     return source
