@@ -46,21 +46,26 @@ SEED, EACH = 7, 300
 ANNOMI_LENGTH = 76
 
 WEIGHTS = """
-import json, sys
-from safetensors.torch import load_file
-from transformers import AutoConfig, BertForSequenceClassification, PreTrainedTokenizerFast
+import sys
+from tokenizers.processors import TemplateProcessing
+from transformers import AutoModelForSequenceClassification, PreTrainedTokenizerFast
+from rupturekit.classifier import Classifier
+from rupturekit.encoder import new_encoder, read_base
 
 model, out = sys.argv[1:]
-config = AutoConfig.for_model(**json.load(open(f"{model}/config.json"))["encoder"])
-network = BertForSequenceClassification(config)
-body = {name[5:]: w.float() for name, w in load_file(f"{model}/model.safetensors").items() if name.startswith("base.")}
-missing, unexpected = network.bert.load_state_dict(body, strict=False)
+tokenizer, recipe = read_base(model, Classifier.load(model).recipe)
+base = new_encoder(model, tokenizer, recipe).base
+network = AutoModelForSequenceClassification.from_config(base.config)
+missing, unexpected = network.base_model.load_state_dict(base.state_dict(), strict=False)
 assert not unexpected and all(name.startswith("pooler.") for name in missing), (missing, unexpected)
 network.save_pretrained(out)
+pad, cls, sep = map(tokenizer.id_to_token, (base.config.pad_token_id, recipe.cls, recipe.sep))
+tokenizer.post_processor = TemplateProcessing(
+    single=f"{cls} $A {sep}", pair=f"{cls} $A {sep} $B {sep}", special_tokens=[(cls, recipe.cls), (sep, recipe.sep)]
+)
 PreTrainedTokenizerFast(
-    tokenizer_file=f"{model}/tokenizer.json", model_max_length=512, pad_token="[PAD]", unk_token="[UNK]",
-    cls_token="[CLS]", sep_token="[SEP]", mask_token="[MASK]",
-    model_input_names=["input_ids", "token_type_ids", "attention_mask"],
+    tokenizer_object=tokenizer, model_max_length=512, pad_token=pad, unk_token="[UNK]", cls_token=cls, sep_token=sep,
+    model_input_names=["input_ids", "attention_mask"],
 ).save_pretrained(out)
 """
 """Saves the model's encoder as transformers knows it: no part of what is timed."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,8 +20,6 @@ from rupturekit.cli import main
 from rupturekit.coding import MARKERS, read_codings, votes
 
 SHIPPED = Path(__file__).parents[1] / "models" / "withdrawal-en"
-if not (SHIPPED / "model.safetensors").is_file():
-    pytest.skip("the weights for torch are in the repository, not in a package", allow_module_level=True)
 TALK = [
     ("therapist", "How was it to keep the diary this week?"),
     ("client", "I kept it on four days, it was easier than I had thought."),
@@ -94,11 +91,9 @@ def test_families_that_nobody_coded_are_left_as_they_were(tmp_path: Path) -> Non
     assert now["resolution"] == kept["resolution"]
 
 
-def test_a_model_folder_without_float_weights_says_where_they_are(tmp_path: Path) -> None:
-    bare = tmp_path / "bare"
-    shutil.copytree(SHIPPED, bare, ignore=shutil.ignore_patterns("*.safetensors"))
-    with pytest.raises(ValueError, match=r"model\.safetensors"):
-        adapt([coding(i, f"c{i}") for i in range(3)], bare, tmp_path / "ours")
+def test_a_folder_that_is_no_model_says_what_is_missing(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"no model\.onnx"):
+        adapt([coding(i, f"c{i}") for i in range(3)], tmp_path, tmp_path / "ours")
 
 
 def test_codings_of_several_files_are_put_together(tmp_path: Path) -> None:

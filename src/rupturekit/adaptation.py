@@ -55,7 +55,7 @@ def adapt(
     codings : iterable of AnnotatedTranscript
         Sessions with what coders gave, as `rupturekit.coding.read_codings` returns them.
     init : path-like
-        Model folder to start from, with ``model.safetensors``.
+        Model folder to start from.
     out : path-like
         Model folder to write, new or empty; `rupturekit.Annotator` takes it.
     whole : bool
@@ -84,10 +84,7 @@ def adapt(
     started = time.monotonic()
     check_folder(Path(out))
     if not model_folder(init):
-        raise ValueError(
-            f"{init}: not a model folder with model.onnx and model.safetensors; the wheel leaves the latter out, "
-            "the repository has it in models/"
-        )
+        raise ValueError(f"{init}: no model.onnx; give a folder that `rupturekit train` wrote")
     sessions = [_own(coding) for coding in merged(codings)]
     clients = sorted({group_of(s) for s in sessions})
     if len(clients) < 2:

@@ -25,7 +25,6 @@ os.environ.update(
 
 try:
     import torch
-    from safetensors.torch import load
     from torch import nn
     from torch.nn import functional as F
     from transformers import AutoConfig, AutoModel, AutoTokenizer
@@ -117,23 +116,32 @@ def new_encoder(
     recipe: Recipe,
     *,
     features: bool = True,
+    layers: int | None = None,
     frozen_layers: int = 0,
     fused: bool = False,
 ) -> Encoder:
     """Return the encoder before training: new heads on ``base``, or the weights of a model folder.
 
-    Embeddings and the lowest layers are frozen: rare words would be fitted to the few sessions they stand in.
-    ``fused`` takes the base's fused attention, if it has one.
+    Of ``base`` the lowest ``layers`` are taken, all if not given. Embeddings and the ``frozen_layers`` lowest are
+    frozen: rare words would be fitted to the few sessions they stand in. ``fused`` takes the base's fused attention,
+    if it has one.
     """
     # eager attention: at these lengths it is a half faster on a CPU than the fused kernel, backward included
     how: dict[str, Any] = {} if fused else {"attn_implementation": "eager"}
     if model_folder(base):
+        if layers is not None:
+            raise ValueError(f"{base}: a trained model keeps its layers; ask for fewer of an encoder")
         kept = json.loads((Path(base) / "config.json").read_text("utf-8"))["encoder"]
         config = AutoConfig.for_model(**kept)
         body = _without_pooler(lambda **more: AutoModel.from_config(config, **how, **more))
     else:
         # a pickle could run anything
-        how |= {"local_files_only": True, "use_safetensors": True, "trust_remote_code": False}
+        local = {"local_files_only": True, "trust_remote_code": False}
+        config = AutoConfig.from_pretrained(base, **local)
+        if layers is not None and layers > config.num_hidden_layers:
+            raise ValueError(f"{base}: has {config.num_hidden_layers} layers, and {layers} are asked for")
+        config.num_hidden_layers = layers or config.num_hidden_layers
+        how |= local | {"config": config, "use_safetensors": True}
         body = _without_pooler(lambda **more: AutoModel.from_pretrained(base, **how, **more))
     longest = getattr(body.config, "max_position_embeddings", recipe.window)
     if getattr(body, "embeddings", None) and getattr(body.embeddings, "padding_idx", None):
@@ -148,8 +156,7 @@ def new_encoder(
         rows[had:] = rows[:had].mean(0) + rows[:had].std(0) * torch.randn(len(rows) - had, rows.shape[1])
     model = Encoder(body, body.config.hidden_size, features=features)
     if model_folder(base):
-        weights = load(checked(Path(base), "model.safetensors"))
-        model.load_state_dict({name: tensor.float() for name, tensor in weights.items()})
+        model.load_state_dict(_weights(Path(base)))
     else:  # markers are rare: begin near their rate
         nn.init.constant_(model.turn_head.bias, -2.5)
         nn.init.constant_(model.token_head.bias, -2.5)
@@ -185,10 +192,6 @@ def read_base(base: str | Path, recipe: Recipe) -> tuple[Any, Recipe]:
         tokenizer = Tokenizer.from_str(checked(Path(base), "tokenizer.json").decode("utf-8"))
         kept = json.loads((Path(base) / "config.json").read_text("utf-8"))["recipe"]
         return tokenizer, replace(recipe, **{name: kept[name] for name in TOKENS})
-    if (Path(base) / "model.onnx").is_file():
-        raise ValueError(
-            f"{base}: a model folder without model.safetensors; the wheel leaves it out, the repository has it"
-        )
     try:
         theirs = AutoTokenizer.from_pretrained(base, local_files_only=True)
     except OSError:
@@ -216,9 +219,54 @@ def read_base(base: str | Path, recipe: Recipe) -> tuple[Any, Recipe]:
     return tokenizer, replace(recipe, **dict(zip(TOKENS, numbers)))
 
 
+def trim(model: Encoder, tokenizer: Any, recipe: Recipe, texts: Iterable[str]) -> tuple[Any, Recipe]:
+    """Take out of a trained encoder the word pieces that it has no use for; return its new tokenizer and recipe.
+
+    Out go unused entries, and pieces in letters of another script than Latin that no text has: a tenth of BERT's
+    vocabulary. A vocabulary of another kind than WordPiece stays as it is.
+
+    Parameters
+    ----------
+    model : Encoder
+        Loses the rows.
+    tokenizer : tokenizers.Tokenizer
+    recipe : Recipe
+    texts : iterable of str
+        What was trained on.
+    """
+    from tokenizers import Tokenizer
+
+    told = json.loads(tokenizer.to_str())
+    if told["model"]["type"] != "WordPiece":
+        return tokenizer, recipe
+    simpler = tokenizer.normalizer.normalize_str if tokenizer.normalizer else str
+    met = {letter for text in texts for letter in simpler(text)}
+    needed = {getattr(recipe, name) for name in TOKENS} | {token["id"] for token in told["added_tokens"]}
+    pieces = sorted(tokenizer.get_vocab().items(), key=lambda piece: piece[1])
+    kept = [
+        number
+        for piece, number in pieces
+        if number in needed
+        or not (piece.startswith("[unused") or any(c.isalpha() and c > "\u024f" and c not in met for c in piece))
+    ]
+    new = {number: i for i, number in enumerate(kept)}
+    own = told["model"]["vocab"]
+    told["model"]["vocab"] = {piece: new[number] for piece, number in own.items() if number in new}
+    for token in told["added_tokens"]:
+        token["id"] = new[token["id"]]
+    told["post_processor"] = None  # it would put in special tokens by their old numbers; windows have their own
+    embeddings = model.base.get_input_embeddings()
+    embeddings.weight = nn.Parameter(embeddings.weight.detach()[kept], requires_grad=False)
+    embeddings.num_embeddings = model.base.config.vocab_size = len(kept)
+    if embeddings.padding_idx is not None:
+        embeddings.padding_idx = model.base.config.pad_token_id = new[embeddings.padding_idx]
+    numbers = {name: new[getattr(recipe, name)] for name in TOKENS}
+    return Tokenizer.from_str(json.dumps(told)), replace(recipe, **numbers)
+
+
 def model_folder(base: str | Path) -> bool:
     """Tell a folder that `train` wrote from that of a plain encoder."""
-    return (Path(base) / "model.onnx").is_file() and (Path(base) / "model.safetensors").is_file()
+    return (Path(base) / "model.onnx").is_file()
 
 
 def name_of(base: str) -> str:
@@ -346,12 +394,11 @@ def padded(arrays: Sequence[np.ndarray], value: float = 0) -> torch.Tensor:
 class TorchClassifier(Classifier):
     """A model folder run by torch, on a GPU: the windows of many sessions at a time, in bfloat16.
 
-    Weights are rounded as they are stored for onnxruntime, so that it is the model that the processor runs.
+    The weights are those that onnxruntime runs on the processor.
 
     Parameters
     ----------
     folder : Path
-        With ``model.safetensors`` besides what `Classifier` reads.
     device : str
         Such as ``"cuda"`` or ``"cuda:1"``; ``"cpu"`` works too.
     bf16 : bool
@@ -360,21 +407,14 @@ class TorchClassifier(Classifier):
     Raises
     ------
     ValueError
-        If the folder has no weights for torch, or torch has no such device here.
+        If torch has no such device here.
     """
 
     def __init__(self, folder: Path, device: str = "cuda", bf16: bool = True) -> None:
         super().__init__(folder)
-        if not (folder / "model.safetensors").is_file():
-            raise ValueError(
-                f"{folder}: no model.safetensors, which torch runs; the wheel leaves it out. Give the repository's "
-                "models/ folder of that name, or a folder that `rupturekit train` wrote"
-            )
         self.device, self.bf16 = device, bf16
         _check_device(device)
         encoder = new_encoder(folder, self._tokenizer, self.recipe, fused=True)
-        for weight in encoder.parameters():
-            weight.data = _as_stored(weight.data)
         self._encoder = encoder.to(device).eval()
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -387,7 +427,7 @@ class TorchClassifier(Classifier):
         Raises
         ------
         ValueError
-            As for `Classifier.load`; if there are no weights for torch; or if torch has no such device here.
+            As for `Classifier.load`, or if torch has no such device here.
         """
         return cls(Classifier.load(path).folder, device, bf16)
 
@@ -414,25 +454,17 @@ def _check_device(device: str) -> None:
         raise ValueError(f"device {device!r}: torch cannot use it here ({why})") from None
 
 
-def _as_stored(weight: torch.Tensor) -> torch.Tensor:
-    """Round weights as `export_onnx` does."""
-    if weight.ndim != 2 or weight.numel() < 10_000:
-        return weight
-    scale = weight.abs().amax(1, keepdim=True).clamp(min=1e-12) / 127
-    return (weight / scale).round().clamp(-127, 127) * scale
-
-
 def export_onnx(model: Encoder, path: Path) -> None:
-    """Write the model for onnxruntime: weights stored as int8 for each row or column, computed in float32.
+    """Write the model for onnxruntime: weights stored as int8 for each row, computed in float32.
 
     Activations stay float32, so a turn's score depends on nothing but its window, and the scores are those
-    of the trained model but for the rounding of the weights (a quarter of the size).
+    of the trained model but for the rounding of the weights (a quarter of the size). `new_encoder` reads the
+    weights back.
     """
     import io
     import warnings
 
     import onnx
-    from onnx import TensorProto, helper, numpy_helper
 
     buffer: Any = io.BytesIO()
     example = (
@@ -447,27 +479,76 @@ def export_onnx(model: Encoder, path: Path) -> None:
             model.cpu().eval(), example, buffer, opset_version=17, dynamo=False, input_names=list(axes),
             output_names=["turn_logits", "token_logits"],
             dynamic_axes={**axes, "turn_logits": {1: "pieces"}, "token_logits": {1: "tokens"}},
+            # folded, a weight would lose its name and lie on its side; onnxruntime folds when it loads
+            do_constant_folding=False,
         )  # fmt: skip
-    graph = onnx.load_from_string(buffer.getvalue())
-    kept, packed = [], []
-    for tensor in graph.graph.initializer:
-        array = numpy_helper.to_array(tensor)
-        if array.dtype != np.float32 or array.ndim != 2 or array.size < 10_000:
-            kept.append(tensor)
+    written = onnx.load_from_string(buffer.getvalue())
+    _pack(written.graph)
+    onnx.checker.check_model(written)
+    onnx.save(written, str(path))
+
+
+def _pack(graph: Any) -> None:
+    """Store large weights as int8 with a scale for each row.
+
+    Rows that are looked up are unpacked as they are; what is multiplied is stored as it is multiplied, and
+    unpacked when onnxruntime loads it.
+    """
+    from onnx import TensorProto, helper, numpy_helper
+
+    stored = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    uses: dict[str, set[str]] = {}
+    for node in graph.node:
+        for name in node.input:
+            uses.setdefault(name, set()).add(node.op_type)
+    large = {
+        name: array
+        for name, array in stored.items()
+        if array.dtype == np.float32
+        and array.ndim == 2
+        and array.size >= 10_000
+        and uses.get(name) in ({"Gather"}, {"Transpose"})
+    }
+    nodes = []
+    for node in graph.node:
+        name = node.input[0] if node.input else ""
+        if name not in large:
+            nodes.append(node)
             continue
-        axis = 0 if array.shape[0] > array.shape[1] and "embeddings" in tensor.name else 1
-        scale = np.maximum(np.abs(array).max(1 - axis), 1e-12) / 127
-        shaped = scale[:, None] if axis == 0 else scale[None]
-        kept += [
-            numpy_helper.from_array(np.clip(np.rint(array / shaped), -127, 127).astype(np.int8), tensor.name + ".int8"),
-            numpy_helper.from_array(scale.astype(np.float32), tensor.name + ".scale"),
-            helper.make_tensor(tensor.name + ".zero", TensorProto.INT8, scale.shape, [0] * len(scale)),
-        ]
-        names = [tensor.name + suffix for suffix in (".int8", ".scale", ".zero")]
-        packed.append(helper.make_node("DequantizeLinear", names, [tensor.name], axis=axis))
-    del graph.graph.initializer[:]
-    graph.graph.initializer.extend(kept)
-    for node in reversed(packed):
-        graph.graph.node.insert(0, node)
-    onnx.checker.check_model(graph)
-    onnx.save(graph, str(path))
+        array = large[name]
+        scale = (np.maximum(np.abs(array).max(1), 1e-12) / 127).astype(np.float32)
+        rows = np.clip(np.rint(array / scale[:, None]), -127, 127).astype(np.int8)
+        out = node.output[0]
+        if node.op_type == "Transpose":
+            stored |= {f"{name}.columns": np.ascontiguousarray(rows.T), f"{name}.scale": scale}
+            nodes.append(helper.make_node("DequantizeLinear", [f"{name}.columns", f"{name}.scale"], [out], axis=1))
+        else:
+            stored |= {f"{name}.rows": rows, f"{name}.scale": scale[:, None]}
+            for part in ("rows", "scale"):
+                nodes.append(helper.make_node("Gather", [f"{name}.{part}", node.input[1]], [f"{out}.{part}"]))
+            nodes.append(helper.make_node("Cast", [f"{out}.rows"], [f"{out}.cast"], to=TensorProto.FLOAT))
+            nodes.append(helper.make_node("Mul", [f"{out}.cast", f"{out}.scale"], [out]))
+    del graph.node[:]
+    graph.node.extend(nodes)
+    del graph.initializer[:]
+    graph.initializer.extend(
+        numpy_helper.from_array(array, name) for name, array in stored.items() if name not in large
+    )
+
+
+def _weights(folder: Path) -> dict[str, torch.Tensor]:
+    """Return the weights that `export_onnx` wrote, by the names that the network gives them."""
+    import onnx
+    from onnx import numpy_helper
+
+    graph = onnx.load_from_string(checked(folder, "model.onnx")).graph
+    stored = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    out = {}
+    for full, array in stored.items():
+        name, _, part = full.rpartition(".")
+        if part in ("rows", "columns"):
+            rows = array if part == "rows" else array.T
+            out[name] = torch.tensor(rows.astype(np.float32) * stored[f"{name}.scale"].reshape(-1, 1))
+        elif part != "scale":
+            out[full] = torch.tensor(array)
+    return out

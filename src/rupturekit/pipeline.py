@@ -146,7 +146,7 @@ class Annotator:
         Name or file of the codebook, as for `load_codebook`.
     device : str, optional
         Where torch runs the model, such as ``"cuda"``; on the processor, without torch, when not given. Needs the
-        train extra and a model folder with ``model.safetensors``.
+        train extra.
 
     Raises
     ------

@@ -21,12 +21,12 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from .annotation import FAMILIES, AnnotatedTranscript
+from .annotation import FAMILIES, SCORES, AnnotatedTranscript
 from .calibration import annotate_held_out, calibrate, configuration, hold, measure
 from .card import write_card
-from .classifier import Piece, Predicted, Recipe, Window, turn_features, windows
+from .classifier import Classifier, Piece, Predicted, Recipe, Window, turn_features, windows
 from .coding import FAMILY_OF, MARKERS, Votes, group_of, read_coded, read_synthetic, votes
-from .encoder import Encoder, export_onnx, name_of, new_encoder, padded, predict, read_base
+from .encoder import Encoder, export_onnx, name_of, new_encoder, padded, predict, read_base, trim
 from .folders import check_folder, whole_folder, write_whole
 from .transcript import Transcript
 
@@ -189,19 +189,21 @@ def _collate(batch: Sequence[Example]) -> tuple[torch.Tensor, ...]:
 
 @dataclass(frozen=True)
 class Settings:
-    """How to train. ``soft``, ``features`` and ``recipe`` are what the ablations change.
+    """How to train. ``layers`` are the lowest ones that are taken of the base, None for all; ``soft``, ``features``
+    and ``recipe`` are what the ablations change.
 
     With synthetic sessions there are two stages: the encoder first learns from them alone
     (``synthetic_epochs``), once for all folds, and then from the real ones, more gently.
     """
 
     epochs: int = 2
-    lr: float = 5e-5
+    lr: float = 3e-5
     head_lr: float = 5e-4
     synthetic_epochs: int = 2
-    synthetic_lr: float = 1e-4
+    synthetic_lr: float = 5e-5
     synthetic_head_lr: float = 1e-3
     batch: int = 4
+    layers: int | None = None
     seed: int = 13
     frozen_layers: int = 1
     soft: bool = True
@@ -238,7 +240,12 @@ def fit(
     """
     torch.manual_seed(settings.seed)
     model = new_encoder(
-        base, tokenizer, settings.recipe, features=settings.features, frozen_layers=settings.frozen_layers
+        base,
+        tokenizer,
+        settings.recipe,
+        features=settings.features,
+        layers=settings.layers,
+        frozen_layers=settings.frozen_layers,
     )
     if start is not None:
         model.load_state_dict(start.state_dict())
@@ -377,8 +384,7 @@ def train(
         function wrote: then its weights are where training starts (and held-out figures are only fair for
         sessions that it never saw).
     out : path-like
-        Folder to write: ``model.onnx``, ``model.safetensors``, ``tokenizer.json``, ``config.json``,
-        ``README.md`` (the card).
+        Folder to write: ``model.onnx``, ``tokenizer.json``, ``config.json``, ``README.md`` (the card).
     synthetic : sequence of path-like
         Synthetic sessions, for training only.
     rule_groups : path-like, optional
@@ -419,10 +425,12 @@ def train(
     held = hold(sessions, cross_validate(sessions, base, tokenizer, settings, fold, start), rule_groups)
     print("training on all sessions", flush=True)
     model = fit(lessons(sessions, settings.soft), base, tokenizer, settings, start=start)
+    texts = (turn.text for s in (*sessions, *written) for turn in s.transcript)
+    smaller, recipe = trim(model, tokenizer, settings.recipe, texts)
     config: dict[str, Any] = {"name": Path(out).name, "version": version, "base": name_of(base), "language": "en"}
-    config |= {**configuration(calibrate(held)), "recipe": asdict(settings.recipe)}
+    config |= {**configuration(calibrate(held)), "recipe": asdict(recipe)}
     config |= {"encoder": model.base.config.to_dict()}
-    write_model(Path(out), model, tokenizer, config)
+    write_model(Path(out), model, smaller, config)
     found = annotate_held_out(held, fold)
     if held_out is not None:
         write_whole({Path(held_out): "".join(a.to_json() + "\n" for a in found).encode()})
@@ -434,6 +442,7 @@ def train(
         "marker_counts": {
             name: sum(v.is_gold(name) for s in sessions for v in votes(s).values()) for name in MARKERS
         },
+        "fidelity": fidelity(model, Classifier.load(out), [s.transcript for s in sessions]),
     }  # fmt: skip
     write_card(Path(out), config, facts)
     if ablations:
@@ -465,17 +474,43 @@ def _ablation_row(label: str, facts: Mapping[str, Any]) -> dict[str, Any]:
     return row
 
 
-def write_model(out: Path, model: Encoder, tokenizer: Any, config: Mapping[str, Any]) -> None:
-    """Write weights (for onnxruntime, and float16 to train on from), tokenizer and configuration."""
-    from safetensors.torch import save
+def fidelity(model: Encoder, written: Classifier, transcripts: Sequence[Transcript]) -> dict[str, float]:
+    """Compare a model as it was trained with what was written of it, rules left out.
 
+    Returns
+    -------
+    dict
+        ``pairs``: how many (turn, family) pairs either marks; ``both``: the share of them that both mark; ``p99`` and
+        ``largest``: of the difference of their probabilities.
+    """
+    either = both = 0
+    apart: list[np.ndarray] = []
+    said = predict(model, transcripts, written._tokenizer, written.recipe)
+    for transcript, one in zip(transcripts, said):
+        none = np.zeros((len(transcript), len(FAMILIES)))
+        a = written.probability(written(transcript), none)
+        b = written.probability(written.output(transcript, *one), none)
+        for family in FAMILIES:
+            x, y = (p[:, SCORES.index(family)] for p in (a, b))
+            x, y = x[~np.isnan(x)], y[~np.isnan(y)]
+            apart.append(np.abs(x - y))
+            cut = written.thresholds[family]
+            either += int(((x >= cut) | (y >= cut)).sum())
+            both += int(((x >= cut) & (y >= cut)).sum())
+    difference = np.concatenate(apart)
+    return {
+        "pairs": either,
+        "both": both / max(either, 1),
+        "p99": float(np.percentile(difference, 99)),
+        "largest": float(difference.max()),
+    }
+
+
+def write_model(out: Path, model: Encoder, tokenizer: Any, config: Mapping[str, Any]) -> None:
+    """Write weights, tokenizer and configuration."""
     model = model.cpu().eval()
     with whole_folder(out) as parts:
         export_onnx(model, parts / "model.onnx")
-        # the bytes are written here: the libraries' own errors do not say what is wrong with a disk
-        (parts / "model.safetensors").write_bytes(
-            save({name: tensor.half().contiguous() for name, tensor in model.state_dict().items()})
-        )
         (parts / "tokenizer.json").write_text(tokenizer.to_str(pretty=True), "utf-8", newline="\n")
         hashes = {path.name: sha256(path.read_bytes()).hexdigest() for path in sorted(parts.iterdir())}
         (parts / "config.json").write_text(json.dumps({**config, "sha256": hashes}, indent=1) + "\n", "utf-8")

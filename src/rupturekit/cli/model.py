@@ -108,6 +108,9 @@ def add_train(commands: Any) -> None:
         metavar="FILE",
         help="groups that the rules were written from: they do not calibrate",
     )
+    parser.add_argument(
+        "--layers", type=int, metavar="N", help="take the base's lowest N layers alone: smaller and faster"
+    )
     parser.add_argument("--version", default="1", metavar="V", help="of the model, for its card")
     parser.add_argument("--folds", type=int, default=3, metavar="K", help="of the cross-validation")
     parser.add_argument("--seed", type=int, default=13, metavar="N", help="the same draws the same")
@@ -131,8 +134,10 @@ def _train(args: argparse.Namespace) -> int:
     given = [bool(part) for part in (args.tables, args.base, args.codes, args.init)]
     if given not in ([True, True, False, False], [False, False, True, True]):
         return complain("give tables and --base, or --codes and --init", 2)
-    if args.codes and (args.synthetic or args.rule_groups or args.ablations or args.held_out):
-        return complain("--synthetic, --rule-groups, --ablations and --held-out do not go with --codes", 2)
+    if args.codes and (args.synthetic or args.rule_groups or args.layers or args.ablations or args.held_out):
+        return complain("--synthetic, --rule-groups, --layers, --ablations and --held-out do not go with --codes", 2)
+    if args.layers is not None and args.layers < 1:
+        return complain(f"--layers {args.layers}: give 1 at least", 2)
     command = shlex.join(["rupturekit", *sys.argv[1:]])
     try:
         if args.codes:
@@ -158,7 +163,7 @@ def _train(args: argparse.Namespace) -> int:
             synthetic=args.synthetic,
             rule_groups=args.rule_groups,
             n_folds=args.folds,
-            settings=Settings(seed=args.seed),
+            settings=Settings(seed=args.seed, layers=args.layers),
             version=args.version,
             ablations=args.ablations,
             held_out=args.held_out,
