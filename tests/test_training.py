@@ -3,6 +3,7 @@
 import json
 import shutil
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -162,6 +163,21 @@ def test_training_can_go_on_from_a_model_folder(trained, table, tmp_path):
     assert sorted(p.name for p in (tmp_path / "more").iterdir()) == FILES
     ap = {r["score"]: r["AP"][0] for r in again["turns"] if r["turns"] == again["turns"][0]["turns"]}
     assert ap["confrontation"] > 0.9  # it has seen them all before
+
+
+def test_weights_under_other_names_are_not_gone_on_from(trained, tmp_path):
+    import onnx
+
+    shutil.copytree(trained[0], tmp_path / "m")
+    file = tmp_path / "m" / "model.onnx"
+    graph = onnx.load(file)
+    next(t for t in graph.graph.initializer if t.name == "mix.bias").name = "onnx::Add_7"
+    onnx.save(graph, file)
+    config = json.loads((tmp_path / "m" / "config.json").read_text("utf-8"))
+    config["sha256"]["model.onnx"] = sha256(file.read_bytes()).hexdigest()
+    (tmp_path / "m" / "config.json").write_text(json.dumps(config), "utf-8")
+    with pytest.raises(ValueError, match="not stored as this version stores them"):
+        new_encoder(tmp_path / "m", *read_base(tmp_path / "m", SETTINGS.recipe))
 
 
 def test_the_lowest_layers_of_a_base_are_enough(base, table, trained, tmp_path):

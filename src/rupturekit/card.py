@@ -71,9 +71,10 @@ sessions (these figures and those above are fair only if it had not seen them):
     if "fidelity" in facts:
         same = facts["fidelity"]
         kept = (
-            "Weights are stored as int8, a scale for each row, and computed in float32. Of the (turn, family) pairs of these\n"
-            f"sessions that the stored or the trained weights mark ({same['pairs']}), both mark {same['both']:.1%}; their "
-            f"probabilities differ by {same['p99']:.3f}\nat the 99th percentile, by {same['largest']:.3f} at most.\n\n"
+            "Weights are stored as int8, a scale for each row, and computed in float32. Of the (turn, family) pairs of "
+            f"these\nsessions that the stored or the trained weights mark ({same['pairs']}), both mark "
+            f"{same['both']:.1%}; their probabilities differ by {same['p99']:.3f}\nat the 99th percentile, by "
+            f"{same['largest']:.3f} at most.\n\n"
         )
     text = f"""# {config["name"]} {config["version"]}
 

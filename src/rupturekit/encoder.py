@@ -156,7 +156,10 @@ def new_encoder(
         rows[had:] = rows[:had].mean(0) + rows[:had].std(0) * torch.randn(len(rows) - had, rows.shape[1])
     model = Encoder(body, body.config.hidden_size, features=features)
     if model_folder(base):
-        model.load_state_dict(_weights(Path(base)))
+        weights = _weights(Path(base))
+        if weights.keys() != model.state_dict().keys():
+            raise ValueError(f"{base}: its weights are not stored as this version stores them; train it anew")
+        model.load_state_dict(weights)
     else:  # markers are rare: begin near their rate
         nn.init.constant_(model.turn_head.bias, -2.5)
         nn.init.constant_(model.token_head.bias, -2.5)
@@ -468,7 +471,7 @@ def export_onnx(model: Encoder, path: Path) -> None:
 
     buffer: Any = io.BytesIO()
     example = (
-        torch.randint(5, 100, (1, 12)),
+        torch.randint(model.base.get_input_embeddings().num_embeddings, (1, 12)),
         torch.tensor([[-1] + [0] * 4 + [-1] + [1] * 5 + [-1]]),
         torch.zeros(1, 2, len(FEATURES)),
     )
