@@ -84,7 +84,7 @@ def adapt(
     started = time.monotonic()
     check_folder(Path(out))
     if not model_folder(init):
-        raise ValueError(f"{init}: no model.onnx; give a folder that `rupturekit train` wrote")
+        raise ValueError(f"{init}: no model folder; give one that `rupturekit train` wrote")
     sessions = [_own(coding) for coding in merged(codings)]
     clients = sorted({group_of(s) for s in sessions})
     if len(clients) < 2:

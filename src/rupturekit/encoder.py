@@ -269,7 +269,8 @@ def trim(model: Encoder, tokenizer: Any, recipe: Recipe, texts: Iterable[str]) -
 
 def model_folder(base: str | Path) -> bool:
     """Tell a folder that `train` wrote from that of a plain encoder."""
-    return (Path(base) / "model.onnx").is_file()
+    config = Path(base) / "config.json"
+    return config.is_file() and "recipe" in json.loads(config.read_text("utf-8"))
 
 
 def name_of(base: str) -> str:
