@@ -222,11 +222,12 @@ def test_the_weights_are_those_that_are_stored_rounded(exact):
 
     stored = {t.name: numpy_helper.to_array(t) for t in onnx.load(str(MODEL / "model.onnx")).graph.initializer}
     ours = exact._encoder.state_dict()
-    rounded = [name.removesuffix(".int8") for name in stored if name.endswith(".int8")]
-    assert "mix.weight" in rounded
-    for name in rounded:
-        rows, scales = stored[f"{name}.int8"].astype(np.float32), stored[f"{name}.scale"]
-        assert np.array_equal(ours[name].numpy(), rows * scales[:, None])
+    packed = {name.rpartition(".")[0]: name for name in stored if name.endswith((".rows", ".columns"))}
+    assert {"base.embeddings.word_embeddings.weight", "mix.weight"} <= packed.keys()
+    for name, full in packed.items():
+        assert stored[full].dtype == np.int8
+        rows = stored[full] if full.endswith(".rows") else stored[full].T
+        assert np.array_equal(ours[name].numpy(), rows.astype(np.float32) * stored[f"{name}.scale"].reshape(-1, 1))
 
 
 @pytest.mark.parametrize("missing", ["torch", "transformers"])
