@@ -18,7 +18,7 @@ from rupturekit import Annotator, Marker, Transcript, Turn
 from rupturekit.annotation import FAMILIES
 from rupturekit.classifier import Classifier, Recipe
 from rupturekit.coding import MARKERS, Votes, read_coded, read_synthetic
-from rupturekit.encoder import new_encoder, read_base
+from rupturekit.encoder import new_encoder, read_base, trim
 from rupturekit.training import Settings, folds, predict, targets_of, train
 
 SAID = {
@@ -163,6 +163,18 @@ def test_training_can_go_on_from_a_model_folder(trained, table, tmp_path):
     assert sorted(p.name for p in (tmp_path / "more").iterdir()) == FILES
     ap = {r["score"]: r["AP"][0] for r in again["turns"] if r["turns"] == again["turns"][0]["turns"]}
     assert ap["confrontation"] > 0.9  # it has seen them all before
+
+
+def test_word_pieces_without_use_go_and_the_scores_stay(base):
+    tokenizer, recipe = read_base(base, SETTINGS.recipe)
+    model = new_encoder(base, tokenizer, recipe).eval()
+    transcript = Transcript("s", (Turn(0, "T", "therapist", "how was it"), Turn(1, "C", "client", "i guess")))
+    ((before, _),) = predict(model, [transcript], tokenizer, recipe)
+    smaller, moved = trim(model, tokenizer, recipe, ["how was it"])
+    ((after, _),) = predict(model, [transcript], smaller, moved)
+    assert np.array_equal(after, before)
+    assert smaller.get_vocab_size() == tokenizer.get_vocab_size() - 96  # 99 unused entries, and three are roles
+    assert model.base.get_input_embeddings().weight.shape[0] == smaller.get_vocab_size()
 
 
 def test_weights_under_other_names_are_not_gone_on_from(trained, tmp_path):
