@@ -14,6 +14,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import multiprocessing
+import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -405,6 +407,15 @@ def checked(folder: Path, name: str) -> bytes:
     return data
 
 
+SPREAD = 4
+"""Cores that one session is spread over at most, where there are no workers."""
+
+
+def cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 class Classifier(Readout):
     """A trained encoder with its thresholds and calibration, run by onnxruntime on the CPU.
 
@@ -475,8 +486,11 @@ class Classifier(Readout):
         options.log_severity_level = 3
         # weights are stored as int8 and computed in float32: unpack them once, when loading
         options.add_session_config_entry("session.disable_quant_qdq", "1")
-        # a process works on one core: many sessions go side by side in several, and give the same scores there
-        options.intra_op_num_threads = options.inter_op_num_threads = 1
+        # a worker has one core; alone, a session is spread over some, and gets the same scores
+        options.intra_op_num_threads = 1 if multiprocessing.parent_process() else min(cores(), SPREAD)
+        options.inter_op_num_threads = 1
+        # threads that wait do not keep a core busy: others may work there
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         # from the bytes that were checked; weights in other files would be looked for where the program runs: nothing
         # is found below a file
         nowhere = str(self.folder / "model.onnx")
