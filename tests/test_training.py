@@ -147,6 +147,26 @@ def test_the_same_seed_gives_the_same_figures(trained, base, table, tmp_path):
     assert (tmp_path / out.name / "config.json").read_bytes() == (out / "config.json").read_bytes()
 
 
+def test_further_readings_are_learned_from_and_not_measured_against(trained, base, table, tmp_path):
+    _, facts = trained
+    readings = tmp_path / "readings"
+    readings.mkdir()
+    with pytest.raises(ValueError, match=r"readings: no label layer of these tables, such as toy\.labels\.jsonl"):
+        train([table], base, tmp_path / "none", readings=readings, n_folds=2)
+    layer = []
+    for session in read_coded(table):
+        for turn in session.transcript:
+            said = {"C5": {"M": {"clarity": 3, "spans": [[0, 18]]}}} if turn.text == "we went for a walk" else {}
+            layer.append({"session": session.transcript.id, "turn": turn.index, "raters": ["M"], "codes": said})
+    (readings / "toy.labels.jsonl").write_text("".join(json.dumps(line) + "\n" for line in layer), "utf-8")
+    more = train([table], base, tmp_path / "toy", readings=readings, n_folds=2, settings=SETTINGS, draws=5)
+    assert [(r["n"], r["gold"]) for r in more["turns"]] == [(r["n"], r["gold"]) for r in facts["turns"]]
+    assert "read again by further" in (tmp_path / "toy" / "README.md").read_text("utf-8")
+    talk = Transcript("s", (Turn(0, "T", "therapist", "how was it"), Turn(1, "C", "client", "we went for a walk")))
+    said, of_raters = (Classifier.load(folder)(talk).families[1, 0] for folder in (tmp_path / "toy", trained[0]))
+    assert said > of_raters + 1
+
+
 def test_training_goes_on_from_the_weights_that_annotate(trained):
     out, _ = trained
     tokenizer, recipe = read_base(out, SETTINGS.recipe)
@@ -233,6 +253,19 @@ def test_any_encoder_serves_as_base(table, tmp_path):
     assert 0 <= scores[1]["withdrawal"] <= 1
     with pytest.raises(ValueError, match="reads at most 78 tokens"):
         train([table], str(folder), tmp_path / "other", n_folds=2, settings=Settings(epochs=1))
+
+
+def test_the_readings_of_the_repository_hold_codes_and_no_talk():
+    for path in sorted((Path(__file__).parents[1] / "data" / "readings").glob("*.labels.jsonl")):
+        lines = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+        assert len({(line["session"], line["turn"]) for line in lines}) == len(lines) > 1000
+        for line in lines:
+            assert line.keys() == {"session", "turn", "role", "raters", "codes"}
+            assert set(line["raters"]) <= {"M", "N"}
+            for code, by in line["codes"].items():
+                assert (code[0] in "CW") == (line["role"] == "client")
+                assert by.keys() <= set(line["raters"])
+                assert all(0 <= a < b for said in by.values() for a, b in said["spans"])
 
 
 def test_the_synthetic_sessions_of_the_repository_are_whole():

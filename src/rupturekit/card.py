@@ -35,6 +35,11 @@ def write_card(out: Path, config: Mapping[str, Any], facts: dict[str, Any]) -> N
             f"{n_synthetic} synthetic sessions and exchanges ({turns_synthetic} turns, written for this project) were "
             "trained on first, and never tested on."
         )
+    if turns := facts.get("readings"):
+        made_up += (
+            f" Of the real sessions, {turns} turns were read again by further\ncoders; what these gave was trained on "
+            "beside the raters' codes, and no figure is against it."
+        )
     source = "Every figure here is agreement with the raters of these tables, no more."
     if {row["corpus"] for row in facts["data"]} <= SHARED:
         source = SHARED_NOTE

@@ -255,7 +255,9 @@ def read_codings(path: str | PathLike[str]) -> list[AnnotatedTranscript]:
     return found
 
 
-def read_coded(table: str | PathLike[str], **reading: Any) -> list[AnnotatedTranscript]:
+def read_coded(
+    table: str | PathLike[str], layer: str | PathLike[str] | None = None, **reading: Any
+) -> list[AnnotatedTranscript]:
     """Read a table of sessions with the label layer beside it (``X.csv`` and ``X.labels.jsonl``).
 
     The table's ``group`` column names the sessions that stay together in every fold and resample (a client's,
@@ -267,6 +269,8 @@ def read_coded(table: str | PathLike[str], **reading: Any) -> list[AnnotatedTran
     Parameters
     ----------
     table : path-like
+    layer : path-like, optional
+        The label layer, if it is not the one beside the table.
     **reading
         ``roles``, ``columns``, ``format`` and ``encoding``, as for `rupturekit.read_all`.
 
@@ -277,9 +281,9 @@ def read_coded(table: str | PathLike[str], **reading: Any) -> list[AnnotatedTran
         names the line.
     """
     table = Path(table)
-    layer = table.with_suffix("").with_suffix(".labels.jsonl")
+    layer = Path(layer or table.with_suffix("").with_suffix(".labels.jsonl"))
     if not layer.is_file():
-        raise ValueError(f"{table}: no label layer {layer.name} beside it")
+        raise ValueError(f"{table}: no label layer {layer.name} in {layer.parent}")
     labels = _labels(layer)
     sessions = []
     met: set[tuple[str, str]] = set()

@@ -25,7 +25,7 @@ from .annotation import FAMILIES, SCORES, AnnotatedTranscript
 from .calibration import annotate_held_out, calibrate, configuration, hold, measure
 from .card import write_card
 from .classifier import Classifier, Piece, Predicted, Recipe, Window, turn_features, windows
-from .coding import FAMILY_OF, MARKERS, Votes, group_of, read_coded, read_synthetic, votes
+from .coding import FAMILY_OF, MARKERS, Votes, group_of, merged, read_coded, read_synthetic, votes
 from .encoder import Encoder, export_onnx, name_of, new_encoder, padded, predict, read_base, trim
 from .folders import check_folder, whole_folder, write_whole
 from .transcript import Transcript
@@ -329,16 +329,18 @@ def cross_validate(
     settings: Settings,
     fold: Sequence[int],
     start: Encoder | None = None,
+    taught: Sequence[AnnotatedTranscript] | None = None,
 ) -> list[Predicted]:
     """Return what models that never saw a session's group say of it.
 
-    ``start`` is where every fold begins: the encoder after the synthetic stage.
+    ``start`` is where every fold begins: the encoder after the synthetic stage. ``taught`` are the same sessions with
+    the codes to learn from, where these are other ones.
     """
-    taught = lessons(sessions, settings.soft)
+    to_learn = lessons(taught or sessions, settings.soft)
     out: dict[int, Predicted] = {}
     for k in sorted(set(fold)):
         print(f"fold {k + 1} of {len(set(fold))}", flush=True)
-        model = fit([s for s, f in zip(taught, fold) if f != k], base, tokenizer, settings, start=start)
+        model = fit([s for s, f in zip(to_learn, fold) if f != k], base, tokenizer, settings, start=start)
         test = [i for i, f in enumerate(fold) if f == k]
         said = predict(model, [sessions[i].transcript for i in test], tokenizer, settings.recipe)
         out.update(zip(test, said))
@@ -364,6 +366,7 @@ def train(
     out: str | Path,
     *,
     synthetic: Sequence[str | Path] = (),
+    readings: str | Path | None = None,
     rule_groups: str | Path | None = None,
     n_folds: int = 3,
     version: str = "1",
@@ -387,6 +390,9 @@ def train(
         Folder to write: ``model.onnx``, ``tokenizer.json``, ``config.json``, ``README.md`` (the card).
     synthetic : sequence of path-like
         Synthetic sessions, for training only.
+    readings : path-like, optional
+        Folder with further label layers of the tables (``X.labels.jsonl`` for ``X.csv``): what more coders made of the
+        same sessions, for training only. Figures, calibration and thresholds are against the tables' own.
     rule_groups : path-like, optional
         List of the groups that the rules were written from; they do not calibrate.
     version : str
@@ -417,14 +423,19 @@ def train(
         raise ValueError(f"{n_folds} folds: give two at least, so that something is held out")
     if len({group_of(s) for s in sessions}) < n_folds:
         raise ValueError(f"{n_folds} folds need as many groups of coded sessions; give more sessions or fewer folds")
+    layers = [(table, Path(readings) / f"{Path(table).stem}.labels.jsonl") for table in tables] if readings else []
+    more = [s for table, layer in layers if layer.is_file() for s in read_coded(table, layer)]
+    if readings and not more:
+        raise ValueError(f"{readings}: no label layer of these tables, such as {layers[0][1].name}")
+    taught = merged([*sessions, *more])
     written = [s for path in synthetic for s in read_synthetic(path)]
     tokenizer, recipe = read_base(base, settings.recipe)
     settings = replace(settings, recipe=recipe)
     fold = folds(sessions, n_folds)
     start = fit_synthetic(lessons(written, settings.soft), base, tokenizer, settings)
-    held = hold(sessions, cross_validate(sessions, base, tokenizer, settings, fold, start), rule_groups)
+    held = hold(sessions, cross_validate(sessions, base, tokenizer, settings, fold, start, taught), rule_groups)
     print("training on all sessions", flush=True)
-    model = fit(lessons(sessions, settings.soft), base, tokenizer, settings, start=start)
+    model = fit(lessons(taught, settings.soft), base, tokenizer, settings, start=start)
     texts = (turn.text for s in (*sessions, *written) for turn in s.transcript)
     smaller, recipe = trim(model, tokenizer, settings.recipe, texts)
     config: dict[str, Any] = {"name": Path(out).name, "version": version, "base": name_of(base), "language": "en"}
@@ -439,6 +450,7 @@ def train(
         "command": command, "seed": settings.seed, "torch": torch.__version__,
         "minutes": (time.monotonic() - started) / 60,
         "synthetic": (len(written), sum(len(s.transcript) for s in written)),
+        "readings": sum(len(votes(s)) for s in more),
         "marker_counts": {
             name: sum(v.is_gold(name) for s in sessions for v in votes(s).values()) for name in MARKERS
         },
@@ -448,16 +460,17 @@ def train(
     if ablations:
         alone = replace(settings.recipe, window=settings.recipe.piece + 4, before=0, after=0)
         variants = {
-            "no synthetic sessions": (settings, []),
-            "no context (each turn alone)": (replace(settings, recipe=alone, batch=16), written),
-            "no soft labels": (replace(settings, soft=False), written),
-            "no session features": (replace(settings, features=False), written),
+            "no synthetic sessions": (settings, [], taught),
+            "no context (each turn alone)": (replace(settings, recipe=alone, batch=16), written, taught),
+            "no soft labels": (replace(settings, soft=False), written, taught),
+            "no session features": (replace(settings, features=False), written, taught),
+            **({"no further readings": (settings, written, sessions)} if more else {}),
         }
         facts["ablations"] = [_ablation_row("whole recipe", facts)]
-        for label, (without, taught) in variants.items():
+        for label, (without, invented, codes) in variants.items():
             print(label, flush=True)
-            begin = fit_synthetic(lessons(taught, without.soft), base, tokenizer, without)
-            said = cross_validate(sessions, base, tokenizer, without, fold, begin)
+            begin = fit_synthetic(lessons(invented, without.soft), base, tokenizer, without)
+            said = cross_validate(sessions, base, tokenizer, without, fold, begin, codes)
             without_it = replace(held, predicted=said)
             found = annotate_held_out(without_it, fold)
             facts["ablations"].append(_ablation_row(label, measure(without_it, found, fold, draws)))

@@ -103,6 +103,13 @@ def add_train(commands: Any) -> None:
     parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="model folder to write")
     parser.add_argument("--synthetic", nargs="*", type=Path, default=[], metavar="FILE", help="for training only")
     parser.add_argument(
+        "--readings",
+        type=Path,
+        metavar="DIR",
+        help="further label layers of the tables, X.labels.jsonl, for training only: data/readings has those of the "
+        "shipped model",
+    )
+    parser.add_argument(
         "--rule-groups",
         type=Path,
         metavar="FILE",
@@ -134,8 +141,9 @@ def _train(args: argparse.Namespace) -> int:
     given = [bool(part) for part in (args.tables, args.base, args.codes, args.init)]
     if given not in ([True, True, False, False], [False, False, True, True]):
         return complain("give tables and --base, or --codes and --init", 2)
-    if args.codes and (args.synthetic or args.rule_groups or args.layers or args.ablations or args.held_out):
-        return complain("--synthetic, --rule-groups, --layers, --ablations and --held-out do not go with --codes", 2)
+    apart = ("synthetic", "readings", "rule_groups", "layers", "ablations", "held_out")
+    if args.codes and (alien := [name for name in apart if getattr(args, name)]):
+        return complain(f"--{alien[0].replace('_', '-')} does not go with --codes", 2)
     if args.layers is not None and args.layers < 1:
         return complain(f"--layers {args.layers}: give 1 at least", 2)
     command = shlex.join(["rupturekit", *sys.argv[1:]])
@@ -161,6 +169,7 @@ def _train(args: argparse.Namespace) -> int:
             args.base,
             args.out,
             synthetic=args.synthetic,
+            readings=args.readings,
             rule_groups=args.rule_groups,
             n_folds=args.folds,
             settings=Settings(seed=args.seed, layers=args.layers),
