@@ -106,8 +106,7 @@ def add_train(commands: Any) -> None:
         "--readings",
         type=Path,
         metavar="DIR",
-        help="further label layers of the tables, X.labels.jsonl, for training only: data/readings has those of the "
-        "shipped model",
+        help="further label layers of the tables, X.labels.jsonl, for training only, such as data/readings",
     )
     parser.add_argument(
         "--rule-groups",
