@@ -420,8 +420,7 @@ def annotate_folder(
         raise ValueError(f"no transcript among the {len(inputs)} files found; suffixes known are {known}")
     if workers is None:
         # processes that share a GPU would each load the model there
-        todo = [entry for entry in inputs if not entry.skip]
-        workers = 0 if annotator.device else _worth(todo, WORTH_WORKERS[annotator.model is not None])
+        workers = 0 if annotator.device else _worth([entry for entry in inputs if not entry.skip])
     if client is not None:
         # a cluster's workers were not started in this folder
         inputs = [replace(entry, path=entry.path.absolute()) for entry in inputs]
@@ -457,14 +456,14 @@ def annotate_folder(
 
 SAFE_EVERY = 1.0
 """Seconds after which what was done is made safe on the disk."""
-WORTH_WORKERS = {False: 300_000, True: 100_000}
-"""Bytes of transcripts that take about as long as starting a worker: with rules alone, and with a model."""
+WORTH_WORKERS = 300_000
+"""Bytes of transcripts from which workers gain what it costs to start them."""
 
 
-def _worth(inputs: Iterable[Input], least: int) -> int:
+def _worth(inputs: Iterable[Input]) -> int:
     """Return how many processes are worth starting."""
     size = sum(entry.path.stat().st_size for entry in inputs if entry.path.is_file())
-    return cores() if cores() > 1 and size > least else 0
+    return cores() if cores() > 1 and size > WORTH_WORKERS else 0
 
 
 def check_output(out: Path, overwrite: bool, folders: Sequence[str] = ()) -> None:
