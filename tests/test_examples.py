@@ -37,7 +37,7 @@ def test_open_confrontation_is_found_and_good_work_left_alone(annotated):
 
 def test_quiet_withdrawal_is_found_where_it_is(annotated):
     def withdrawn(name):
-        return sum(m.family == "withdrawal" for m in annotated[name].markers)
+        return len({m.turn for m in annotated[name].markers if m.family == "withdrawal"})
 
     assert withdrawn("withdrawal_first_year") + withdrawn("appeasing_numbered") >= 4
     assert withdrawn("collaborative_panic") <= 2
