@@ -177,8 +177,10 @@ def best_threshold(gold: np.ndarray, probability: np.ndarray) -> float:
 
     Examples
     --------
-    >>> best_threshold(np.array([True, True, False, False]), np.array([0.9, 0.5, 0.5, 0.5]))
+    >>> best_threshold(np.array([True, True, True, False]), np.array([0.9, 0.5, 0.5, 0.5]))
     0.5
+    >>> best_threshold(np.array([True, True, False, False]), np.array([0.9, 0.5, 0.5, 0.5]))  # as good
+    0.9
     >>> best_threshold(np.array([True, True, False, False, False]), np.array([0.9, 0.5, 0.5, 0.5, 0.5]))
     0.9
     """
