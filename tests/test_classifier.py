@@ -88,6 +88,26 @@ def test_other_speakers_have_no_scores(model):
     assert output.spans[4] == {}
 
 
+@pytest.mark.parametrize("marked", ["<UNSURE>Yeah</UNSURE>.", "(inaudible) Yeah.", "Yeah. [unclear 00:06:01]"])
+def test_what_could_not_be_heard_changes_no_score(model, marked):
+    def client(text):
+        transcript = session("You take two of these a day. How does that sound?", text, "Good. Then we are done.")
+        return model.probability(model(transcript), np.zeros((3, 4)))[1, :3]
+
+    assert np.allclose(client(marked), client("Yeah."), atol=1e-6)
+
+
+@pytest.mark.parametrize("unheard", ["<UNIN/>", "[inaudible]", "(unclear).", "<INAUDIBLE_SPEECH/>"])
+def test_a_turn_that_nobody_could_hear_is_no_withdrawal(model, unheard):
+    transcript = session("What was it like for you when she left?", unheard, "Okay. Let's look at your diary.")
+    output = model(transcript)
+    table = model.probability(output, np.zeros((3, 4)))
+    assert (table[1, :3] < 0.001).all()
+    assert (np.nan_to_num(model.marker_probability(output, table)[1]) < 0.001).all()
+    silent = session(transcript[0].text, "[silence]", transcript[2].text)
+    assert model.probability(model(silent), np.zeros((3, 4)))[1, SCORES.index("withdrawal")] > 0.1
+
+
 def test_spans_stand_within_the_turn(model):
     output = model(PUSHED)
     for turn, spans in zip(PUSHED, output.spans):

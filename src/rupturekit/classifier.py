@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .annotation import CLIENT_FAMILIES, FAMILIES, SCORES
+from .segment import heard, is_unheard
 from .transcript import Transcript, Turn
 
 if TYPE_CHECKING:
@@ -65,15 +66,16 @@ def turn_features(transcript: Transcript) -> np.ndarray:
     table = np.zeros((len(transcript), len(FEATURES)), np.float32)
     if not len(transcript):
         return table
-    words = [[w.lower() for w in _WORD.findall(turn.text[:20_000])] for turn in transcript]
+    texts = [heard(turn.text) for turn in transcript]
+    words = [[w.lower() for w in _WORD.findall(text[:20_000])] for text in texts]
     mean = {
         role: float(np.mean([len(w) for w, t in zip(words, transcript) if t.role == role] or [1]))
         for role in ("client", "therapist", "other")
     }
-    punctuated = np.mean([any(c in ".?!," for c in turn.text) for turn in transcript])
+    punctuated = np.mean([any(c in ".?!," for c in text) for text in texts])
     own: dict[str, set[str]] = {}
     for i, turn in enumerate(transcript):
-        before = transcript[i - 1].text if i else ""
+        before = texts[i - 1] if i else ""
         tail = before[-240:]
         mine = set(words[i])
         theirs = set(words[i - 1]) if i else set()
@@ -86,7 +88,7 @@ def turn_features(transcript: Transcript) -> np.ndarray:
             float(("?" in tail or bool(_ASKS.search(before))) and bool(_OPEN.search(tail))),
             len(mine & theirs) / max(len(mine), 1),
             len(mine & said) / max(len(mine), 1),
-            float("[" in turn.text or "(" in turn.text),
+            float("[" in texts[i] or "(" in texts[i]),
             float(punctuated < 0.4),
             i / len(transcript),
         )
@@ -144,7 +146,7 @@ class Window:
 
 def _pieces(turns: Sequence[Turn], tokenizer: Tokenizer, recipe: Recipe) -> list[Piece]:
     pieces = []
-    for turn, encoded in zip(turns, tokenizer.encode_batch([t.text for t in turns], add_special_tokens=False)):
+    for turn, encoded in zip(turns, tokenizer.encode_batch([heard(t.text) for t in turns], add_special_tokens=False)):
         ids, offsets = encoded.ids, encoded.offsets
         for start in range(0, max(len(ids), 1), recipe.piece):
             stop = start + recipe.piece
@@ -241,7 +243,7 @@ class ModelOutput:
         For each turn, family → half-open offsets of the words that carry it.
     marker_names : tuple of str
 
-    Turns of other speakers have NaN logits and no spans.
+    Turns of other speakers have NaN logits and no spans; of a turn that could not be heard at all every logit is -inf.
     """
 
     families: np.ndarray
@@ -325,6 +327,7 @@ class Readout:
                 }
             )
         logits = logits.copy()
+        logits[[is_unheard(turn.text) for turn in transcript]] = -np.inf
         logits[[turn.role == "other" for turn in transcript]] = np.nan
         return ModelOutput(
             logits[:, :N_FAMILIES],

@@ -137,6 +137,39 @@ def _without_marks(text: str) -> str:
     return _BRACKETED.sub(" ", text)
 
 
+def heard(text: str) -> str:
+    """Return the text with the marks of what could not be heard blanked out, as long as it was: offsets hold.
+
+    What the transcriber guessed stays.
+
+    Examples
+    --------
+    >>> heard("<UNSURE>Yeah</UNSURE>, [laughs] (unclear) mine.")
+    '        Yeah         , [laughs]           mine.'
+    >>> heard("It was [Tuesday?]")
+    'It was [Tuesday?]'
+    """
+    if not _BRACKETED.search(text):
+        return text
+    return _BRACKETED.sub(lambda found: " " * len(found[0]) if _unheard(next(_marks(found[0]))) else found[0], text)
+
+
+def is_unheard(text: str) -> bool:
+    """Tell whether the transcriber heard that something was said, and no word of it.
+
+    Examples
+    --------
+    >>> [is_unheard(text) for text in ("[inaudible].", "[inaudible] fine", "[silence]", "...")]
+    [True, False, False, False]
+    """
+    return any(map(str.isalnum, text)) and not any(map(str.isalnum, heard(text)))
+
+
+def _unheard(mark: str) -> bool:
+    # with a question mark after it, what stands in brackets is a guess: words
+    return bool(_INAUDIBLE.search(mark.rstrip("?") or "?"))
+
+
 def words(text: str) -> list[str]:
     """Return the words of a text, as they stand, without marks such as ``[laughs]``.
 
