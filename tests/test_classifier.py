@@ -97,7 +97,7 @@ def test_what_could_not_be_heard_changes_no_score(model, marked):
     assert np.allclose(client(marked), client("Yeah."), atol=1e-6)
 
 
-@pytest.mark.parametrize("unheard", ["<UNIN/>", "[inaudible]", "(unclear).", "<INAUDIBLE_SPEECH/>"])
+@pytest.mark.parametrize("unheard", ["<UNIN/>", "[inaudible]", "(unclear).", "<INAUDIBLE_SPEECH/>", "[?]", "(???)."])
 def test_a_turn_that_nobody_could_hear_is_no_withdrawal(model, unheard):
     transcript = session("What was it like for you when she left?", unheard, "Okay. Let's look at your diary.")
     output = model(transcript)

@@ -149,8 +149,6 @@ def heard(text: str) -> str:
     >>> heard("It was [Tuesday?]")
     'It was [Tuesday?]'
     """
-    if not _BRACKETED.search(text):
-        return text
     return _BRACKETED.sub(lambda found: " " * len(found[0]) if _unheard(next(_marks(found[0]))) else found[0], text)
 
 
@@ -159,10 +157,11 @@ def is_unheard(text: str) -> bool:
 
     Examples
     --------
-    >>> [is_unheard(text) for text in ("[inaudible].", "[inaudible] fine", "[silence]", "...")]
-    [True, False, False, False]
+    >>> [is_unheard(text) for text in ("[inaudible].", "[?]", "[inaudible] fine", "[silence]", "...")]
+    [True, True, False, False, False]
     """
-    return any(map(str.isalnum, text)) and not any(map(str.isalnum, heard(text)))
+    left = heard(text)
+    return left != text and not any(map(str.isalnum, left))
 
 
 def _unheard(mark: str) -> bool:
