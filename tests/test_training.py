@@ -169,8 +169,14 @@ def test_further_readings_are_learned_from_and_not_measured_against(trained, bas
 
 def test_talk_of_another_kind_is_learned_from_and_not_measured(trained, base, table, tmp_path):
     _, facts = trained
-    with pytest.raises(ValueError, match="is to be measured and is among those for training only"):
+    with pytest.raises(ValueError, match="group g0 is to be measured and is among those for training only"):
         train([table], base, tmp_path / "none", also=[table], n_folds=2)
+    same = tmp_path / "later.csv"
+    same.write_text("session_id,turn,speaker,text,group\nlater,0,T,how was it,g1\nlater,1,C,fine,g1\n", "utf-8")
+    coded = {"session": "later", "turn": 0, "raters": ["M"], "codes": {}}
+    same.with_name("later.labels.jsonl").write_text(json.dumps(coded) + "\n", "utf-8")
+    with pytest.raises(ValueError, match="group g1 is to be measured"):
+        train([table], base, tmp_path / "none", also=[same], n_folds=2)
     other, lines = tmp_path / "visits.csv", ["session_id,turn,speaker,text"]
     layer = []
     for visit in range(12):

@@ -398,7 +398,7 @@ def train(
         same sessions, for training only. Figures, calibration and thresholds are against the tables' own.
     also : sequence of path-like
         Coded sessions of another kind, such as talk without a rupture, for training only: in every fold and in the
-        model that is written; no figure, calibration or threshold is of them.
+        model that is written; no figure, calibration or threshold is of them. No group may be in both.
     rule_groups : path-like, optional
         List of the groups that the rules were written from; they do not calibrate.
     version : str
@@ -435,8 +435,8 @@ def train(
         raise ValueError(f"{readings}: no label layer of these tables, such as {layers[0][1].name}")
     taught = merged([*sessions, *more])
     besides = [s for table in also for s in read_coded(table)]
-    if both := {s.transcript.id for s in besides} & {s.transcript.id for s in sessions}:
-        raise ValueError(f"session {min(both)} is to be measured and is among those for training only; take one out")
+    if both := {group_of(s) for s in besides} & {group_of(s) for s in sessions}:
+        raise ValueError(f"group {min(both)} is to be measured and is among those for training only; take one out")
     written = [s for path in synthetic for s in read_synthetic(path)]
     tokenizer, recipe = read_base(base, settings.recipe)
     settings = replace(settings, recipe=recipe)
