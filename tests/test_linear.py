@@ -142,7 +142,7 @@ def seconds(pattern: re.Pattern[str], called: set[str], signs: list[str], length
 
 def check(pattern: re.Pattern[str], called: set[str], signs: list[str] = SIGNS) -> None:
     short = seconds(pattern, called, signs, LENGTH // 10, LIMIT_S)
-    seconds(pattern, called, signs, LENGTH, max(LIMIT_S, 40 * short))
+    seconds(pattern, called, signs, LENGTH, max(LIMIT_S, 20 * short))
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGVTALRM"), reason="needs POSIX timers")
