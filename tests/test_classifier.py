@@ -88,7 +88,9 @@ def test_other_speakers_have_no_scores(model):
     assert output.spans[4] == {}
 
 
-@pytest.mark.parametrize("marked", ["<UNSURE>Yeah</UNSURE>.", "(inaudible) Yeah.", "Yeah. [unclear 00:06:01]"])
+@pytest.mark.parametrize(
+    "marked", ["<UNSURE>Yeah</UNSURE>.", "(inaudible) Yeah.", "Yeah. [unclear 00:06:01]", "{inaud.} Yeah."]
+)
 def test_what_could_not_be_heard_changes_no_score(model, marked):
     def client(text):
         transcript = session("You take two of these a day. How does that sound?", text, "Good. Then we are done.")
@@ -97,7 +99,15 @@ def test_what_could_not_be_heard_changes_no_score(model, marked):
     assert np.allclose(client(marked), client("Yeah."), atol=1e-6)
 
 
-@pytest.mark.parametrize("unheard", ["<UNIN/>", "[inaudible]", "(unclear).", "<INAUDIBLE_SPEECH/>", "[?]", "(???)."])
+@pytest.mark.parametrize(
+    "unheard",
+    [
+        *("<UNIN/>", "[inaudible]", "(unclear).", "<INAUDIBLE_SPEECH/>", "[?]", "(???).", "{inaudible}", "[inaud.]"),
+        *("[unint.]", "[can't hear]", "[audio cuts out]", "[muffled]", "[untranscribed]", "xxx.", "[crosstalk]"),
+        "[inaudible - overlapping speech]",
+        "(could not be heard)",
+    ],
+)
 def test_a_turn_that_nobody_could_hear_is_no_withdrawal(model, unheard):
     transcript = session("What was it like for you when she left?", unheard, "Okay. Let's look at your diary.")
     output = model(transcript)

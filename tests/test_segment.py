@@ -400,6 +400,8 @@ def test_in_captions_without_punctuation_only_times_make_a_back_channel() -> Non
         ("I said // no way.", "overlap"),
         ("I said [overlapping] no way.", "overlap"),
         ("He was [inaudible] about it.", "inaudible"),
+        ("He was {unint. 00:04:10} about it.", "inaudible"),
+        ("[muffled crying] He was.", "paraverbal"),
         ("I told [NAME] about XXXX today.", "redacted"),
         ("I told [redacted] about it.", "redacted"),
         ("I told him [Mm-hmm] about it.", "backchannel_inside"),

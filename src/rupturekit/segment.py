@@ -47,7 +47,9 @@ SESSION_FLAGS: Mapping[str, str] = {
 }
 
 # Bounded, so that a turn of any length is searched in linear time.
-_BRACKETED = re.compile(r"\[{1,2}([^\[\]]{1,60})\]{1,2}|\(\(?([^()]{1,60})\)\)?|<([^<>]{1,60})>|\*([^*\s][^*]{0,40})\*")
+_BRACKETED = re.compile(
+    r"\[{1,2}([^\[\]]{1,60})\]{1,2}|\(\(?([^()]{1,60})\)\)?|\{([^{}]{1,60})\}|<([^<>]{1,60})>|\*([^*\s][^*]{0,40})\*"
+)
 _TIMED = re.compile(
     r"(?P<min>\d{1,2}):(?P<sec>\d\d)(?:[.,]\d+)?"
     r"|(?P<n>\d{1,4}(?:[.,]\d+)?)[\s-]?(?P<unit>s|secs?|seconds?|mins?|minutes?)?\b",
@@ -66,8 +68,13 @@ _PARAVERBAL = re.compile(
 )
 _OVERLAP = re.compile(r"overlap|crosstalk|cross[- ]talk|simultaneous|talking over", re.IGNORECASE)
 _INAUDIBLE = re.compile(
-    r"inaudible|unintelligible|unclear|indistinct|indiscernible|unsure|unin\b|\?+$|xx+$", re.IGNORECASE
+    r"\binaud|unintelligible|unclear|indistinct|indiscern|indecipher|incomprehensible|unsure|unint?\b|not audible"
+    r"|\b(?:can(?:no|['’])t|could(?: not|n['’]t)) (?:(?:hear|understand|make out)|be (?:heard|understood|made out))$"
+    r"|garbled|muffled(?: speech)?$|untranscri|\b(?:no|poor|lost) audio|\baudio (?:cut|drop|lost|gone|gap|break)"
+    r"|\?+$|xx+$",
+    re.IGNORECASE,
 )
+_ONLY_XXX = re.compile(r"\W*xx+\W*", re.IGNORECASE)
 _REDACTION_WORD = re.compile(
     r"(?:redact|anonymi[sz]ed|de-?identified|omitted|name|city|town|place|location|date|age|school|company|hospital|"
     r"doctor|person|phone|address|street|employer|country)\w*(?:[ _-]?(?:\w{1,12}|\d+))?",
@@ -157,11 +164,11 @@ def is_unheard(text: str) -> bool:
 
     Examples
     --------
-    >>> [is_unheard(text) for text in ("[inaudible].", "[?]", "[inaudible] fine", "[silence]", "...")]
-    [True, True, False, False, False]
+    >>> [is_unheard(text) for text in ("[inaudible].", "[?]", "[crosstalk]", "[inaudible] fine", "[silence]", "...")]
+    [True, True, True, False, False, False]
     """
-    left = heard(text)
-    return left != text and not any(map(str.isalnum, left))
+    left = _BRACKETED.sub(lambda found: "" if _OVERLAP.search(found[0]) else found[0], heard(text))
+    return (left != text and not any(map(str.isalnum, left))) or bool(_ONLY_XXX.fullmatch(text))
 
 
 def _unheard(mark: str) -> bool:
