@@ -128,6 +128,14 @@ def test_a_role_that_nobody_else_can_have_is_told_by_the_labels(lines, roles, so
     assert "roles_inferred" not in meta["flags"]
 
 
+@pytest.mark.parametrize("label", ["Observer", "Interpreter (Ana)", "Trainee"])
+def test_who_is_only_beside_is_not_made_the_client(label: str) -> None:
+    talk = raw("Therapist: How was it?", f"{label}: He says that it was long.", "Therapist: And then?")
+    with pytest.raises(RoleError, match="nobody who could be the client"):
+        segment(talk, id="s")
+    assert [t.role for t in segment(talk, id="s", roles={label: "client"})] == ["therapist", "client", "therapist"]
+
+
 @pytest.mark.parametrize("swap", [False, True])
 def test_roles_are_inferred_from_the_talk_whoever_is_speaker_one(swap: bool) -> None:
     labels = ("Speaker 2", "Speaker 1") if swap else ("Speaker 1", "Speaker 2")

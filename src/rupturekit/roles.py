@@ -67,7 +67,7 @@ _PAIRS: Mapping[str, Role] = {
 }
 _UNKNOWN = frozenset(("unk", "unknown", "unidentified"))
 # In the room, but nobody's relative: never the client.
-_BESIDE = frozenset("observer obs interpreter translator supervisor trainee receptionist narrator".split()) | _UNKNOWN
+_BESIDE = frozenset("observer obs interpreter translator supervisor trainee receptionist narrator".split())
 _GENERIC = re.compile(
     r"(?:speaker|spk|spkr|person|voice|male|female|man|woman|s|m|f|a|b)?[ _.#-]*\d{0,4}", re.IGNORECASE
 )
@@ -113,6 +113,10 @@ def is_unknown(label: str) -> bool:
     [True, True, True, False, False]
     """
     return not _UNKNOWN.isdisjoint(re.findall(r"[^\W\d_]+", speaker_key(label)))
+
+
+def _is_beside(key: str) -> bool:
+    return not _BESIDE.isdisjoint(re.findall(r"[^\W\d_]+", key))
 
 
 def _role_of_words(label: str) -> Role | None:
@@ -322,9 +326,14 @@ def assign_roles(
     if confidence < 1:
         source = "inferred"
     if not {"therapist", "client"} <= set(roles.values()):
+        lacking = "therapist" if "therapist" not in roles.values() else "client"
         if given:
-            lacking = "therapist" if "therapist" not in roles.values() else "client"
             raise RoleError(f"the given roles leave the session without a {lacking}; speakers: {_list(keys)}")
+        if lacking == "client" and len(roles) == len(keys) and any(map(_is_beside, keys)):
+            raise RoleError(
+                "the labels name nobody who could be the client. If one of them is or speaks for the client, say so "
+                f"(--roles LABEL=client). Speakers: {_list(keys)}"
+            )
         source = "inferred"
         roles, confidence = _from_talk(talk, keys, main, two)
     told = {*named, *(key for key, role in roles.items() if role != "other" or not is_unknown(key))}
@@ -378,9 +387,9 @@ def _by_elimination(
         relatives = [key for key in roles if roles[key] == "other" and key not in fixed and lacking == "client"]
         if not left:
             # a mother or partner who sits alone with the therapist is the client of this session
-            left = [key for key in main if key in relatives]
+            left = [key for key in main if key in relatives and not _is_beside(key)]
         if len(left) == 1:
-            nobody = [key for key in relatives if not _BESIDE.isdisjoint(re.findall(r"[^\W\d_]+", key))]
+            nobody = [key for key in relatives if _is_beside(key) or is_unknown(key)]
             others = {*relatives, *(key for key in words if key and key not in roles)} - {*nobody, *left}
             said = words[left[0]]
             sure = round(said / (said + sum(words[key] for key in others)), 4) if others else 1.0
