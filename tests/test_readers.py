@@ -723,6 +723,55 @@ def test_columns_of_unknown_names_are_counted_and_parted(read, point, delimiter,
         assert session.utterances[1] == Utterance("T", "Well, so, and?", 1.25, None, 3, None)
 
 
+ASKED = [("T", "How was the harbour?"), ("C", "Cold."), ("T", "Cold, the harbour?"), ("C", "Cold.")]
+
+
+def both(header, row):
+    """Write what is said as a table and as objects, under a header and by the form of a row."""
+    rows = [row.format(n=n, who=who, said=words) for n, (who, words) in enumerate(ASKED, 1)]
+    table = "\n".join([header, *rows])
+    return {"s.csv": table, "s.json": json.dumps(list(csv.DictReader(io.StringIO(table))))}
+
+
+@pytest.mark.parametrize(
+    ("header", "row"),
+    [
+        ("Utterance,Speaker,Sentence", '{n},{who},"{said}"'),
+        ("Utterance,Speaker,Sentence", 'U{n},{who},"{said}"'),
+        ("Speaker,Words,Said", '{who},{n},"{said}"'),
+        ("Transcript,Speaker,Line,Said", 'P01_S1,{who},{n},"{said}"'),
+        ("Transcript,Speaker,Said", 'first visit,{who},"{said}"'),
+        ("Speaker,Sentence,Content", '{who},"{said}",work stress'),
+        ("Speaker,Sentence,Content", '{who},"{said}",topic {n}'),
+        ("Speaker,Dialogue,Text", '{who},"{said}",'),
+    ],
+)
+def test_a_column_of_numbers_or_of_one_value_is_not_the_words(read, header, row):
+    for name, content in both(header, row).items():
+        assert said(read(content, name)[0]) == ASKED
+
+
+@pytest.mark.parametrize(
+    ("header", "row"),
+    [
+        ("Utterance,Speaker,Gesagt", '{n},{who},"{said}"'),
+        ("Transcript,Speaker,Gesagt", 'first visit,{who},"{said}"'),
+        ("Speaker,Words,Speech,Gesagt", '{who},{n},fast,"{said}"'),
+    ],
+)
+def test_where_no_column_that_is_known_has_the_words_none_is_guessed(read, header, row):
+    for name, content in both(header, row).items():
+        with pytest.raises(ReadError, match=r'--columns "text=NAME"') as caught:
+            read(content, name)
+        assert not re.search("harbour|fast|visit", str(caught.value))
+        assert said(read(content, name, columns={"text": "gesagt"})[0]) == ASKED
+
+
+def test_a_word_that_all_say_and_a_number_that_one_says_are_talk(read):
+    assert [u.text for u in read("speaker,text,coder\nT,Mm.,A\nC,Mm.,B\n", "s.csv")[0].utterances] == ["Mm.", "Mm."]
+    assert [u.text for u in read("speaker,text\nT,Count.\nC,1\nT,2\n", "s.csv")[0].utterances] == ["Count.", "1", "2"]
+
+
 def test_tsv_written_without_quoting(read):
     assert said(read('speaker\ttext\nT\t"no" he said\nC\t5" long\n', "s.tsv")[0]) == [
         ("T", '"no" he said'),

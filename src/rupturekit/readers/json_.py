@@ -118,7 +118,7 @@ def _flat(
         names.update(dict.fromkeys(item))
     if not names:
         return
-    fields = find_fields(list(names), columns, source)
+    fields = find_fields(list(names), columns, source, lambda name: (item.get(name) for _, item in items))
     if "text" not in fields:
         raise source.error(
             "no field for the words was found in the utterances",

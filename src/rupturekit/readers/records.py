@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from itertools import zip_longest
@@ -16,8 +16,8 @@ from rupturekit.readers.raw import RawSession, Source, Utterance, clean, seconds
 # The names people give to a field, the surest first.
 NAMES: Mapping[str, tuple[str, ...]] = {
     "text": (
-        *("text", "utterance_text", "utterance", "content", "transcript", "transcription"),
-        *("message", "words", "dialogue", "speech"),
+        *("text", "utterance_text", "utterance", "sentence", "content", "transcript", "transcription"),
+        *("message", "words", "dialogue", "speech", "said"),
     ),
     "speaker": (
         *("speaker", "speaker_label", "speaker_name", "speaker_id", "interlocutor", "participant"),
@@ -73,13 +73,22 @@ def normal(name: str) -> str:
     return _NO_WORD.sub("_", _CAMEL.sub("_", name.strip())).strip("_").lower()
 
 
-def find_fields(names: Sequence[str], columns: Mapping[str, str] | None, source: Source) -> dict[str, str]:
+def find_fields(
+    names: Sequence[str],
+    columns: Mapping[str, str] | None,
+    source: Source,
+    cells: Callable[[str], Iterable[object]] | None = None,
+) -> dict[str, str]:
     """Return which of the names holds each field, the given ones first.
+
+    With the ``cells`` under a name, the first usual name for the words that has words under it is taken for them:
+    "utterance" and "transcript" may also number them, or name a file.
 
     Raises
     ------
     ReadError
-        If ``columns`` speaks of a field that does not exist or of a name that is not there.
+        If ``columns`` speaks of a field that does not exist or of a name that is not there, or if no usual name for
+        the words has words under it.
     """
     by_normal: dict[str, str] = {}
     for name in names:
@@ -99,13 +108,41 @@ def find_fields(names: Sequence[str], columns: Mapping[str, str] | None, source:
         if key in found:
             continue
         # A column the user gave to one field is not another one's as well.
-        free = (by_normal[n] for n in usual if n in by_normal)
-        chosen = next((name for name in free if key == "role" or name not in found.values()), None)
-        if chosen is not None:
-            found[key] = chosen
+        free = [by_normal[n] for n in usual if n in by_normal and (key == "role" or by_normal[n] not in found.values())]
+        if free:
+            worded = (name for name in free if _Cells(cells(name)).are_words) if key == "text" and cells else iter(free)
+            found[key] = next(worded, free[0])
     if columns and "speaker" in columns:
         found.pop("role", None)
+    if cells and "text" in found and "text" not in (columns or {}):
+        _check_words(found, names, cells, source)
     return found
+
+
+class _Cells:
+    """What stands under a name."""
+
+    def __init__(self, values: Iterable[object]) -> None:
+        self.filled = [text for value in values if (text := _cell(value))]
+        # a number, a time, or a code as "P01_S1"
+        self.are_marks = all(len(text.split()) == 1 and any(map(str.isdigit, text)) for text in self.filled)
+        self.are_words = not self.are_marks and (len(self.filled) < 2 or len(set(self.filled)) > 1)
+        self.length = sum(map(len, self.filled))
+
+
+def _check_words(
+    found: Mapping[str, str], names: Sequence[str], cells: Callable[[str], Iterable[object]], source: Source
+) -> None:
+    """Raise the error where what is called like the words is not these: marks, or one value beside longer words."""
+    words = _Cells(cells(found["text"]))
+    if words.are_words or len(words.filled) < 2:
+        return
+    others = (_Cells(cells(name)) for name in names if name and name not in found.values())
+    if words.are_marks or any(other.are_words and other.length > words.length for other in others):
+        raise source.error(
+            f"under the name {normal(found['text'])!r} stand only numbers or codes, or one and the same value",
+            'Say which column holds the words (--columns "text=NAME")',
+        )
 
 
 def units(fields: Mapping[str, str]) -> dict[str, str]:

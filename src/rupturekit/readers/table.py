@@ -24,7 +24,8 @@ _NAME_THEM = (
     "and 'speaker' in the header"
 )
 _DELIMITERS = (",", "\t", ";", "|")
-_TEXT_NAMES = frozenset(NAMES["text"])
+# These two alone make no header: in a Word table what stands in the columns tells more.
+_TEXT_NAMES = frozenset(NAMES["text"]) - {"sentence", "said"}
 _OTHER_NAMES = frozenset(name for key, names in NAMES.items() if key != "text" for name in names)
 
 
@@ -51,7 +52,12 @@ def from_rows(rows: Sequence[Row], source: Source, format: str, columns: Mapping
         )
     line, header = rows[at]
     names = [str(cell).strip() if cell is not None else "" for cell in header]
-    fields = find_fields(names, columns, source)
+
+    def cells(name: str) -> Iterator[Any]:
+        n = names.index(name)
+        return (row[n] for _, row in rows[at + 1 :] if n < len(row))
+
+    fields = find_fields(names, columns, source, cells)
     places = {key: names.index(name) for key, name in fields.items()}
     if "text" not in places:
         raise source.error(
