@@ -1173,6 +1173,69 @@ def test_facts_above_the_header_of_a_table_and_a_header_that_is_called_like_one(
     assert times(read_sessions(tmp_path / "s.docx")[0]) == [(3.0, None), (9.0, None)]
 
 
+NOTED = [("T", "How was it?"), ("C", "Bad."), ("T", "Bad?"), ("C", "Yes.")]
+
+
+@pytest.mark.parametrize("labels", [("T", "C"), ("Ann", "Ben")])
+@pytest.mark.parametrize(
+    ("header", "row"),
+    [
+        ("Transcript of session|Comments", "{talk}|asks an open question, warm tone"),
+        ("Transcript|Comments", "{talk}|flat, one word, possibly W2"),
+        ("Themes|Original transcript|Comments", "Mood, sleep|{talk}|flat"),
+        ("Line|Transcript|Comments", "{n}|{talk}|"),
+        ("Time|Transcript|Comments", "00:0{n}|{talk}|flat"),
+        ("", "{n}|00:0{n}|{talk}|flat"),
+        ("", "{talk}|"),
+    ],
+)
+def test_labels_in_a_column_of_a_table_tell_that_it_is_the_talk(tmp_path, labels, header, row):
+    talk = [(labels["TC".index(who)], words) for who, words in NOTED]
+    rows = [row.format(n=n, talk=": ".join(said_)).split("|") for n, said_ in enumerate(talk, 1)]
+    document = docx.Document()
+    table_in(document, [header.split("|")] * bool(header) + rows)
+    document.save(tmp_path / "s.docx")
+    (session,) = read_sessions(tmp_path / "s.docx")
+    assert said(session) == talk
+    assert times(session)[0] == (1.0 if "00:0" in row else None, None)
+
+
+def test_a_whole_transcript_in_one_cell_beside_the_comments(tmp_path):
+    document = docx.Document()
+    talk = "\n".join(map(": ".join, NOTED))
+    table_in(document, [["Transcript", "Comments"], [talk, "opens\nflat"], ["[silence 9s]", ""], ["C: No.", "W2"]])
+    document.save(tmp_path / "s.docx")
+    assert said(read_sessions(tmp_path / "s.docx")[0]) == [*NOTED, (None, "[silence 9s]"), ("C", "No.")]
+
+
+@pytest.mark.parametrize("labels", [("T", "C"), ("Ann", "Ben")])
+@pytest.mark.parametrize(
+    "row",
+    [
+        "{who}|{said}|asks an open question, warm tone {n}",
+        "{n}|{who}|{said}|flat, one word, possibly W{n}",
+        "{n}|{said}|{who}",
+        "0:0{n} - 0:0{n}|{who}|{said}|flat, one word, possibly W{n}",
+        "{who}|W2|{said}|flat, one word, possibly W{n}",
+    ],
+)
+def test_the_column_next_to_the_speakers_is_the_talk_however_long_the_comments(tmp_path, labels, row):
+    talk = [(labels["TC".index(who)], words) for who, words in NOTED]
+    document = docx.Document()
+    table_in(document, [row.format(n=n, who=who, said=words).split("|") for n, (who, words) in enumerate(talk, 1)])
+    document.save(tmp_path / "s.docx")
+    assert said(read_sessions(tmp_path / "s.docx")[0]) == talk
+
+
+def test_a_table_with_words_on_both_sides_of_the_speakers_is_refused(tmp_path):
+    document = docx.Document()
+    table_in(document, [[f"open question, lantern {n}", who, words] for n, (who, words) in enumerate(NOTED)])
+    document.save(tmp_path / "s.docx")
+    with pytest.raises(ReadError, match=r"line 1: .*both sides.*'speaker' and 'text'") as caught:
+        read_sessions(tmp_path / "s.docx")
+    assert "lantern" not in str(caught.value)
+
+
 def test_a_note_among_the_talk_of_a_table_is_no_header(tmp_path):
     document = docx.Document()
     rows = [["T", "How was it?"], ["C", "It was long"], ["Note", "client cries"], ["T", "I see."], ["C", "Yes."]]

@@ -110,7 +110,7 @@ def find_fields(
         # A column the user gave to one field is not another one's as well.
         free = [by_normal[n] for n in usual if n in by_normal and (key == "role" or by_normal[n] not in found.values())]
         if free:
-            worded = (name for name in free if _Cells(cells(name)).are_words) if key == "text" and cells else iter(free)
+            worded = (name for name in free if Cells(cells(name)).are_words) if key == "text" and cells else iter(free)
             found[key] = next(worded, free[0])
     if columns and "speaker" in columns:
         found.pop("role", None)
@@ -119,7 +119,7 @@ def find_fields(
     return found
 
 
-class _Cells:
+class Cells:
     """What stands under a name."""
 
     def __init__(self, values: Iterable[object]) -> None:
@@ -134,10 +134,10 @@ def _check_words(
     found: Mapping[str, str], names: Sequence[str], cells: Callable[[str], Iterable[object]], source: Source
 ) -> None:
     """Raise the error where what is called like the words is not these: marks, or one value beside longer words."""
-    words = _Cells(cells(found["text"]))
+    words = Cells(cells(found["text"]))
     if words.are_words or len(words.filled) < 2:
         return
-    others = (_Cells(cells(name)) for name in names if name and name not in found.values())
+    others = (Cells(cells(name)) for name in names if name and name not in found.values())
     if words.are_marks or any(other.are_words and other.length > words.length for other in others):
         raise source.error(
             f"under the name {normal(found['text'])!r} stand only numbers or codes, or one and the same value",

@@ -7,11 +7,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from rupturekit.readers.labels import is_known, is_name, tidy
+from rupturekit.readers.labels import choose, is_known, is_name, tidy
 from rupturekit.readers.raw import RawSession, Source, Utterance, clean, seconds
-from rupturekit.readers.records import NAMES, normal, sessions
+from rupturekit.readers.records import NAMES, Cells, normal, sessions
 from rupturekit.readers.table import Row, by_role, from_rows, header_at
-from rupturekit.readers.text import is_header_key, is_short, is_silence, parse
+from rupturekit.readers.text import is_header_key, is_short, is_silence, parse, split_label
 from rupturekit.roles import speaker_key
 
 _W = "{http://schemas.openxmlformats.org/wordprocessingml/2006/main}"
@@ -47,9 +47,10 @@ def read(source: Source, format: str, columns: Mapping[str, str] | None) -> list
     for block in blocks:
         n = _facts(block.rows[: header_at(block.rows, columns)])
         pending += block.lines or _as_lines(block.rows[:n])
-        table = _table(block.rows[n:], source, format, columns) if block.rows[n:] else None
+        labelled = _labelled(block.rows[n:], source.labels, columns)
+        table = _table(block.rows[n:], source, format, columns) if block.rows[n:] and not labelled else None
         if table is None:
-            pending += _as_lines(block.rows[n:])
+            pending += _as_lines(labelled or block.rows[n:])
             continue
         parts += _text(pending, source, format, [u.speaker for part in table for u in part.utterances])
         pending = []
@@ -171,6 +172,45 @@ def _as_lines(rows: Sequence[Row]) -> list[tuple[int, str]]:
     return [*lines, (lines[-1][0], "")] if lines else lines
 
 
+def _labelled(rows: Sequence[Row], given: frozenset[str], columns: Mapping[str, str] | None) -> list[Row]:
+    """Return the one column in which cells begin with labels, with the times and numbers before it.
+
+    Beside it stand comments. Empty if there is no such column, or several, or one for the speakers.
+    """
+    at = header_at(rows, columns)
+    names = {normal(cell) for cell in rows[at][1]} if at is not None else set()
+    if names & _SPEAKER_NAMES or "speaker" in (columns or {}):
+        return []
+    filled = _columns(rows)
+    places = [n for n, column in enumerate(filled) if _begin_with_labels(column, given)]
+    if len(filled) < 2 or len(places) != 1:
+        return []
+    found: list[Row] = []
+    for place, cells in rows:
+        # a cell that is merged with others stands further to the left
+        n = min(places[0], len(cells) - 1)
+        found.append((place, [" ".join([*filter(_is_mark, cells[:n]), cells[n]])]))
+    return found
+
+
+def _columns(rows: Sequence[Row]) -> list[list[str]]:
+    """Return the filled cells of each column."""
+    columns: list[list[str]] = [[] for _ in range(max((len(cells) for _, cells in rows), default=0))]
+    for _, cells in rows:
+        for column, cell in zip(columns, cells):
+            if cell:
+                column.append(cell)
+    return columns
+
+
+def _begin_with_labels(column: Sequence[str], given: frozenset[str]) -> bool:
+    parts = [[split_label(line, given=given) for line in cell.split("\n")] for cell in column]
+    labels = [[part[0] if part and part[1] else None for part in cell] for cell in parts]
+    speakers = choose([label for cell in labels for label in cell], lone=False, given=given)
+    said = sum(label in speakers for cell in labels for label in cell)
+    return said > 1 and 2 * sum(cell[0] in speakers for cell in labels) >= len(labels)
+
+
 def _is_mark(cell: str) -> bool:
     bare = cell.strip("[]()<> .#")
     return bare.isdigit() or seconds(bare) is not None
@@ -200,6 +240,12 @@ def _table(rows: list[Row], source: Source, format: str, columns: Mapping[str, s
         places = _guess(rows, given)
     if places is None:
         return None
+    if "text" not in places:
+        raise source.error(
+            "this table has words on both sides of the speakers, and no telling which are said",
+            "Call the columns 'speaker' and 'text' in its first row",
+            rows[0][0],
+        )
     records = []
     for place, cells in _spread(rows, places["text"]):
         record: dict[str, Any] = {key: cells[n] for key, n in places.items() if n < len(cells)}
@@ -223,12 +269,11 @@ def _spread(rows: Sequence[Row], text_at: int | None = None) -> list[Row]:
 
 
 def _guess(rows: Sequence[Row], given: frozenset[str]) -> dict[str, int] | None:
-    """Tell the columns of a table without a header by what stands in them."""
-    columns: list[list[str]] = [[] for _ in range(max((len(cells) for _, cells in rows), default=0))]
-    for _, cells in rows:
-        for column, cell in zip(columns, cells):
-            if cell:
-                column.append(cell)
+    """Tell the columns of a table without a header by what stands in them; "text" is lacking where there is no telling.
+
+    None if no column has the speakers.
+    """
+    columns = _columns(rows)
     places: dict[str, int] = {}
     other: list[int] = []
     for n, column in enumerate(columns):
@@ -245,13 +290,29 @@ def _guess(rows: Sequence[Row], given: frozenset[str]) -> dict[str, int] | None:
             other.append(n)
     if not other:
         return None
-    places["text"] = max(other, key=lambda n: sum(map(len, columns[n])))
+    longest = max(other, key=lambda n: sum(map(len, columns[n])))
+    named = []
     for n in other:
         labels = _labels(columns[n])
         few = len(set(labels)) <= max(2, len(labels) // 2)
-        if n != places["text"] and few and all(_is_label(name, given) for name in labels):
-            places.setdefault("speaker", n)
-    return places if "speaker" in places else None
+        if few and all(_is_label(name, given) for name in labels):
+            named.append(n)
+            if n != longest:
+                places.setdefault("speaker", n)
+    if "speaker" not in places:
+        return None
+    # Comments may be longer than the talk, which stands next to who says it.
+    worded = [n for n in other if n not in named and _is_worded(columns[n], len(rows))] or [longest]
+    beside = next((n for n in worded if n > places["speaker"]), worded[-1])
+    if beside == longest or worded[0] > places["speaker"]:
+        places["text"] = beside
+    return places
+
+
+def _is_worded(column: Sequence[str], of: int) -> bool:
+    """Tell whether most rows have something in this column that could be talk."""
+    written = sum(any(map(str.isalpha, cell)) for cell in column)
+    return 2 * written >= of and Cells(column).are_words
 
 
 def _is_label(label: str, given: frozenset[str]) -> bool:
