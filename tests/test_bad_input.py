@@ -118,6 +118,24 @@ TALK = ("T: Which part of the orchard frightened you?", "C: The far corner, behi
         pytest.param(
             "bad.txt", b"Ann: The orchard, again.\n\nBea: Again the beehives.\n", "--roles", id="unclear roles"
         ),
+        pytest.param(
+            "bad.txt",
+            b"Therapist: Which orchard?\nHusband: The far one, again.\nWife: Again the beehives.\n",
+            "a therapist, but no client",
+            id="a couple without a client",
+        ),
+        pytest.param(
+            "bad.txt",
+            b"Client: The orchard.\nAnn: Again the orchard.\nBea: Again the beehives.\n",
+            "a client, but no therapist",
+            id="two who could be the therapist",
+        ),
+        pytest.param(
+            "bad.csv",
+            b"Label,Text\nT,Which orchard?\nC,The far one.\n",
+            '--columns "speaker=NAME"',
+            id="no column for the speakers",
+        ),
     ],
 )
 def test_it_fails_with_a_reason_and_the_rest_is_done(run: Run, name: str, content: bytes, reason: str) -> None:

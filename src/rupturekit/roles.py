@@ -17,7 +17,10 @@ MAIN_SHARE = 0.8
 _CONTRADICTION = 0.97
 _WORST_LABELLED = 0.5
 _LEAST_TOLD = 0.5
-_LABEL_THEM = "Label the speakers in the file, in text by `LABEL: words` at the beginning of a line"
+_LABEL_THEM = (
+    "Label the speakers in the file, in text by `LABEL: words` at the beginning of a line; for a table or JSON say "
+    'which column has them (--columns "speaker=NAME")'
+)
 
 RoleSource = Literal["labels", "given", "inferred"]
 
@@ -333,6 +336,12 @@ def assign_roles(
             raise RoleError(
                 "the labels name nobody who could be the client. If one of them is or speaks for the client, say so "
                 f"(--roles LABEL=client). Speakers: {_list(keys)}"
+            )
+        if roles.keys() & ({*main} if two else words) and {"therapist", "client"} & {*roles.values()}:
+            known = "client" if lacking == "therapist" else "therapist"
+            raise RoleError(
+                f"the labels name a {known}, but no {lacking}. Say who that is (--roles LABEL={lacking}). "
+                f"Speakers: {_list(keys)}"
             )
         source = "inferred"
         roles, confidence = _from_talk(talk, keys, main, two)

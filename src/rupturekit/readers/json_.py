@@ -1,4 +1,4 @@
-"""JSON and JSON lines: WhisperX, AWS Transcribe, and lists of utterances or of sessions."""
+"""JSON and JSON lines: WhisperX, AWS Transcribe, Deepgram, and lists of utterances or of sessions."""
 
 from __future__ import annotations
 
@@ -24,10 +24,18 @@ def read(source: Source, format: str, columns: Mapping[str, str] | None) -> list
         records = list(_from_items(items, source, columns))
     else:
         whole = _load(source, source.text)
-        if isinstance(whole, dict) and isinstance(whole.get("results"), dict):
-            records = _from_aws(whole["results"], source)
-        else:
+        results = whole.get("results") if isinstance(whole, dict) else None
+        if not isinstance(results, dict):
             records = list(_from_whole(whole, source, columns))
+        elif results.get("utterances"):
+            records = list(_from_whole({"utterances": results["utterances"]}, source, columns))
+        elif "channels" in results:
+            raise source.error(
+                "Deepgram's results have no utterances, which say who speaks when",
+                "Transcribe it again with utterances=true and diarize=true",
+            )
+        else:
+            records = _from_aws(results, source)
     return sessions(records, source, format)
 
 
