@@ -687,6 +687,10 @@ def test_many_sessions_in_one_table(read):
         "Role,Utterance,Start Time,End Time",
         "Participant,Content,Onset,Offset",
         "Speaker Label,Transcript,start_s,end_s",
+        "Name,Text,Start,End",
+        "Person,Text,Start,End",
+        "Speaker(s),Text,Start,End",
+        "Speaker/Role,Text,Start,End",
     ],
 )
 def test_column_names_that_people_use(read, header):
@@ -770,6 +774,19 @@ def test_where_no_column_that_is_known_has_the_words_none_is_guessed(read, heade
 def test_a_word_that_all_say_and_a_number_that_one_says_are_talk(read):
     assert [u.text for u in read("speaker,text,coder\nT,Mm.,A\nC,Mm.,B\n", "s.csv")[0].utterances] == ["Mm.", "Mm."]
     assert [u.text for u in read("speaker,text\nT,Count.\nC,1\nT,2\n", "s.csv")[0].utterances] == ["Count.", "1", "2"]
+
+
+def test_labels_in_the_words_where_no_column_has_the_speakers(read):
+    rows = [(f"00:0{n}", ": ".join(turn)) for n, turn in enumerate(ASKED)]
+    rows += [("00:09", "[silence 9s]"), ("00:19", "T: Yes:\nthe harbour.\nC: The one here.")]
+    out = io.StringIO()
+    csv.writer(out).writerows([("Time", "Transcript"), *rows])
+    (session,) = read(out.getvalue(), "s.csv")
+    assert said(session)[:-3] == ASKED
+    assert said(session)[-3:] == [(None, "[silence 9s]"), ("T", "Yes: the harbour."), ("C", "The one here.")]
+    assert times(session) == [*((float(n), None) for n in range(4)), (9.0, None), (19.0, None), (None, None)]
+    # and not where a column has them
+    assert said(read("speaker,text\nT,C: No.\nC,T: No.\n", "s.csv")[0]) == [("T", "C: No."), ("C", "T: No.")]
 
 
 def test_tsv_written_without_quoting(read):
@@ -1411,6 +1428,27 @@ def test_ids_in_objects_of_their_own_tell_sessions_apart(read):
     assert [(s.id, len(s.utterances)) for s in read(json.dumps(rows))] == [("a", 2), ("b", 1)]
     sessions = [{"session": {"id": id}, "utterances": [{"speaker": "T", "text": "So?"}]} for id in "ab"]
     assert [s.id for s in read(json.dumps(sessions))] == ["a", "b"]
+
+
+def test_deepgram(read):
+    utterances = [
+        {
+            "speaker": "TC".index(who),
+            "transcript": text,
+            "start": start / 1000,
+            "end": end / 1000,
+            "channel": 0,
+            "words": [{"word": word, "start": start, "speaker": 0} for word in text.split()],
+        }
+        for who, text, start, end in SPOKEN
+    ]
+    whole = {"metadata": {"channels": 1}, "results": {"channels": [{"alternatives": []}], "utterances": utterances}}
+    (session,) = read(json.dumps(whole), "s.json")
+    assert said(session) == [("01"["TC".index(who)], text) for who, text, *_ in SPOKEN]
+    assert times(session) == [(start / 1000, end / 1000) for *_, start, end in SPOKEN]
+    del whole["results"]["utterances"]
+    with pytest.raises(ReadError, match=r"Deepgram's results .*utterances.*diarize"):
+        read(json.dumps(whole), "s.json")
 
 
 def test_assemblyai(read):

@@ -21,9 +21,9 @@ NAMES: Mapping[str, tuple[str, ...]] = {
     ),
     "speaker": (
         *("speaker", "speaker_label", "speaker_name", "speaker_id", "interlocutor", "participant"),
-        *("role", "who"),
+        *("role", "who", "speakers", "speaker_s", "speaker_role", "person", "name", "voice"),
     ),
-    "role": ("role", "interlocutor"),
+    "role": ("role", "interlocutor", "speaker_role"),
     "start": (
         *("start", "start_s", "start_time", "timestamp", "onset", "begin", "begin_time"),
         *("start_seconds", "start_sec", "time"),

@@ -11,9 +11,10 @@ from datetime import datetime, time, timedelta
 from typing import Any
 
 from rupturekit.limits import limit
-from rupturekit.readers.labels import is_known
+from rupturekit.readers.labels import choose, is_known
 from rupturekit.readers.raw import RawSession, ReadError, Source
 from rupturekit.readers.records import NAMES, find_fields, in_unit, normal, sessions, units
+from rupturekit.readers.text import split_label
 
 Row = tuple[int, Sequence[Any]]
 
@@ -77,7 +78,42 @@ def from_rows(rows: Sequence[Row], source: Source, format: str, columns: Mapping
         record = {key: row[n] for key, n in places.items() if n < len(row)}
         record |= {key: in_unit(record[key], unit) for key, unit in timed.items() if key in record}
         records.append((line, record))
+    if not {"speaker", "role"} & places.keys():
+        records = list(_parted(records, source.labels))
     return sessions(records, source, format)
+
+
+def _parted(
+    records: Sequence[tuple[int, dict[str, Any]]], given: frozenset[str]
+) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Take the labels off the words, if these begin with labels; several may speak in one cell."""
+    speakers = labels_in([text for _, record in records if isinstance(text := record.get("text"), str)], given)
+    for line, record in records:
+        said: list[dict[str, Any]] = []
+        for text in str(record["text"]).split("\n") if speakers and record.get("text") else []:
+            label, words = split_label(text, given=given) or (None, text)
+            if label in speakers:
+                said.append({"speaker": label, "text": words})
+            elif said:
+                said[-1]["text"] += f"\n{text}"
+            else:
+                said.append({"text": text})
+        for n, part in enumerate(said or [record]):
+            # a cell begins with its first speaker and ends with its last
+            start, end = record.get("start") if n == 0 else None, record.get("end") if n + 1 >= len(said) else None
+            yield line, {**record, **part, "start": start, "end": end}
+
+
+def labels_in(column: Sequence[str], given: frozenset[str]) -> frozenset[str]:
+    """Return the labels in a column of cells if most of these begin with one, more than once."""
+    labels: list[list[str | None]] = []
+    for cell in filter(None, column):
+        parts = [split_label(line, given=given) for line in cell.split("\n")]
+        labels.append([part[0] if part and part[1] else None for part in parts])
+    speakers = choose([label for cell in labels for label in cell], lone=False, given=given)
+    said = sum(label in speakers for cell in labels for label in cell)
+    most = 2 * sum(cell[0] in speakers for cell in labels) >= len(labels)
+    return speakers if said > 1 and most else frozenset()
 
 
 def header_at(rows: Sequence[Row], columns: Mapping[str, str] | None = None) -> int | None:

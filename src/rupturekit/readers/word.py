@@ -7,17 +7,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from rupturekit.readers.labels import choose, is_known, is_name, tidy
+from rupturekit.readers.labels import is_known, is_name, tidy
 from rupturekit.readers.raw import RawSession, Source, Utterance, clean, seconds
 from rupturekit.readers.records import NAMES, Cells, normal, sessions
-from rupturekit.readers.table import Row, by_role, from_rows, header_at
-from rupturekit.readers.text import is_header_key, is_short, is_silence, parse, split_label
+from rupturekit.readers.table import Row, by_role, from_rows, header_at, labels_in
+from rupturekit.readers.text import is_header_key, is_short, is_silence, parse
 from rupturekit.roles import speaker_key
 
 _W = "{http://schemas.openxmlformats.org/wordprocessingml/2006/main}"
 # What a tracked change took out, and text boxes, which Word stores twice.
 _HIDDEN = frozenset(f"{_W}{name}" for name in ("del", "moveFrom", "txbxContent", "pPr", "rPr"))
-_SPEAKER_NAMES = frozenset({*NAMES["speaker"], "person", "name", "voice"})
+_SPEAKER_NAMES = frozenset(NAMES["speaker"])
 _BREAKS = {f"{_W}tab": "\t", f"{_W}br": "\n", f"{_W}cr": "\n", f"{_W}noBreakHyphen": "-"}
 
 
@@ -182,7 +182,7 @@ def _labelled(rows: Sequence[Row], given: frozenset[str], columns: Mapping[str, 
     if names & _SPEAKER_NAMES or "speaker" in (columns or {}):
         return []
     filled = _columns(rows)
-    places = [n for n, column in enumerate(filled) if _begin_with_labels(column, given)]
+    places = [n for n, column in enumerate(filled) if labels_in(column, given)]
     if len(filled) < 2 or len(places) != 1:
         return []
     found: list[Row] = []
@@ -201,14 +201,6 @@ def _columns(rows: Sequence[Row]) -> list[list[str]]:
             if cell:
                 column.append(cell)
     return columns
-
-
-def _begin_with_labels(column: Sequence[str], given: frozenset[str]) -> bool:
-    parts = [[split_label(line, given=given) for line in cell.split("\n")] for cell in column]
-    labels = [[part[0] if part and part[1] else None for part in cell] for cell in parts]
-    speakers = choose([label for cell in labels for label in cell], lone=False, given=given)
-    said = sum(label in speakers for cell in labels for label in cell)
-    return said > 1 and 2 * sum(cell[0] in speakers for cell in labels) >= len(labels)
 
 
 def _is_mark(cell: str) -> bool:
