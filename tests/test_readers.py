@@ -925,6 +925,19 @@ def test_a_column_beyond_those_that_are_read_is_told(tmp_path, row):
     assert "lantern" not in str(error.value)
 
 
+def test_an_error_in_a_sheet_says_in_which(tmp_path):
+    book = openpyxl.Workbook()
+    for row in (["speaker", "text"], ["T", "How was it?"], ["C", "Long."]):
+        book.active.append(row)
+    counts = book.create_sheet("Lantern")
+    for row in (["speaker", "words"], ["T", 3], ["C", 1]):
+        counts.append(row)
+    book.save(tmp_path / "s.xlsx")
+    with pytest.raises(ReadError, match=r"s\.xlsx, sheet 2: under the name 'words'") as error:
+        read_sessions(tmp_path / "s.xlsx")
+    assert "Lantern" not in str(error.value)
+
+
 def test_sheets_that_count_their_sessions_anew(tmp_path):
     book = openpyxl.Workbook()
     book.remove(book.active)

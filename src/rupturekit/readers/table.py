@@ -213,7 +213,7 @@ def _read_workbook(source: Source, columns: Mapping[str, str] | None) -> list[Ra
 
     try:
         book = openpyxl.load_workbook(io.BytesIO(source.data), read_only=True, data_only=True)
-        sheets = [(sheet.title, *_sheet_rows(sheet, source)) for sheet in book.worksheets]
+        sheets = [(n, sheet.title, *_sheet_rows(sheet, source)) for n, sheet in enumerate(book.worksheets, start=1)]
         book.close()
     except ReadError:
         raise
@@ -222,7 +222,7 @@ def _read_workbook(source: Source, columns: Mapping[str, str] | None) -> list[Ra
         raise source.error(
             "the workbook is damaged or cut short", "Open it in a spreadsheet and save it anew"
         ) from None
-    tables = [(title, rows, beyond) for title, rows, beyond in sheets if header_at(rows, columns) is not None]
+    tables = [sheet for sheet in sheets if header_at(sheet[2], columns) is not None]
     for line in (beyond for *_, beyond in tables if beyond):
         raise source.error(
             f"this row has a cell beyond column {COLUMNS}, and no further ones are read",
@@ -231,8 +231,12 @@ def _read_workbook(source: Source, columns: Mapping[str, str] | None) -> list[Ra
         )
     if not tables:
         # For the error that a single table would get.
-        return from_rows(sheets[0][1] if sheets else [], source, "xlsx", columns)
-    read = [(title, session) for title, rows, _ in tables for session in from_rows(rows, source, "xlsx", columns)]
+        return from_rows(sheets[0][2] if sheets else [], source, "xlsx", columns)
+    read = []
+    for n, title, rows, _ in tables:
+        # for errors, which do not know of sheets
+        path = source.path.with_name(f"{source.path.name}, sheet {n}") if len(sheets) > 1 else source.path
+        read += [(title, session) for session in from_rows(rows, replace(source, path=path), "xlsx", columns)]
     if len(tables) == 1:
         return [session for _, session in read]
     # each sheet may count its sessions from 1
