@@ -126,6 +126,12 @@ TALK = ("T: Which part of the orchard frightened you?", "C: The far corner, behi
         ),
         pytest.param(
             "bad.txt",
+            b"Therapist: So?\n" + b"Husband: How do you like the orchard?\nWife: I hate my orchard, I guess.\n" * 6,
+            "a therapist, but no client",
+            id="a couple who speak most",
+        ),
+        pytest.param(
+            "bad.txt",
             b"Client: The orchard.\nAnn: Again the orchard.\nBea: Again the beehives.\n",
             "a client, but no therapist",
             id="two who could be the therapist",
