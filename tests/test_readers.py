@@ -1632,3 +1632,31 @@ def test_importing_the_readers_is_light():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+# Bytes of the Mac
+
+MAC = (
+    "T: How was it?\nC: I don’t know.\n",
+    "T: How was the café?\nC: I liked it.\n",
+    "T: What did she say?\nC: She said, “Leave.”\n",
+    "T: “So it was the boys’ idea…”\nC: It’s – well, he’d say naïve.\n",
+    "T: Did you see Renée, or was it Thérèse?\nC: Thérèse.\n",  # è is no character of cp1252
+)
+WINDOWS = (
+    "T: How was it?\nC: I don’t know.\n",
+    "T: How was the café?\nC: I don’t know – “fine”…\n",
+    "T: O que houve?\nC: AS CORREÕES, MARIO. Ótimo. Ôba! NÃO, Ñandú, Àquela… “Õ”\n",
+    "T: ÓTIMO? ÒC, ÉTÉ.\nC: Ó.\n",
+    "T: You were in Poblacht na hÉireann, you said. It’s far.\nC: I don’t think so. I’m fine.\n",
+    "T: Où était-elle?\nC: Ça, je ne sais pas. À côté.\n",
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding"), [*((text, "mac-roman") for text in MAC), *((text, "cp1252") for text in WINDOWS)]
+)
+def test_bytes_are_the_macs_only_where_windows_would_write_capitals_in_words(read, text, encoding):
+    (session,) = read(text.encode(encoding))
+    assert session.encoding == encoding
+    assert [u.text for u in session.utterances] == [line[3:] for line in text.splitlines()]
