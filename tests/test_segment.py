@@ -446,6 +446,19 @@ def test_a_name_that_begins_like_unknown_is_a_third_speakers() -> None:
     assert segment(talk, id="s").meta["flags"] == ["no_times", "third_speaker"]
 
 
+@pytest.mark.parametrize("labels", ["Speaker A,Speaker B", "SPEAKER_A,SPEAKER_B", "Speaker 1,Speaker 2", "spk_0,spk_1"])
+def test_labels_of_a_machine_are_doubtful(labels: str) -> None:
+    one, other = labels.split(",")
+    talk = raw(f"{one}: How was it for you?", f"{other}: Long.")
+    assert "diarisation_doubt" in segment(talk, id="s", roles={one: "therapist", other: "client"}).meta["flags"]
+
+
+@pytest.mark.parametrize("label", ["Speaker", "Speakers", "Speaker Ana", "S A", "A"])
+def test_other_labels_are_not_a_machines(label: str) -> None:
+    talk = raw("T: How was it for you?", f"{label}: Long.")
+    assert "diarisation_doubt" not in segment(talk, id="s", roles={label: "client"}).meta["flags"]
+
+
 def test_session_flags_say_what_is_doubtful() -> None:
     short = [line for n in range(6) for line in (f"T: Tell me about day {n}, please?", "C: Fine.")]
     assert segment(raw(*short), id="s").meta["flags"] == ["many_one_word_turns", "no_times"]

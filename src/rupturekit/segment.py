@@ -111,7 +111,7 @@ _ENGLISH = frozenset(
     "like how".split()
 )
 _ENGLISH_SHARE, _ENGLISH_WORDS = 0.08, 60
-_MACHINE_LABEL = re.compile(r"(?:speaker|spk|spkr|s)[ _-]?\d+", re.IGNORECASE)
+_MACHINE_LABEL = re.compile(r"(?:speaker|spk|spkr|s)[ _-]?\d+|speaker[ _-][a-z]", re.IGNORECASE)
 
 
 # --- marks in the text ----------------------------------------------------------------------------
