@@ -423,6 +423,29 @@ def test_marks_in_a_turn_are_recognised(text: str, flags: str) -> None:
     assert ";".join(turn_flags(Turn(0, "C", "client", text))) == flags
 
 
+@pytest.mark.parametrize(
+    "mark",
+    [
+        *("name", "Name 1", "name_2", "name-b", "Names", "city name", "NAME1", "person A", "Doctor's name", "age 34"),
+        *("phone number", "street address", "employer name", "DATE OF BIRTH", "date of birth", "hospital name removed"),
+        *("name withheld", "Company X", "school redacted", "redacted name", "omitted", "place name 2", "town_3"),
+    ],
+)
+def test_what_stands_for_words_that_protect_somebody_is_redacted(mark: str) -> None:
+    assert turn_flags(Turn(0, "C", "client", f"I told [{mark}] about it.")) == ("redacted",)
+
+
+@pytest.mark.parametrize(
+    "mark",
+    [
+        *("phone rings", "phone ringing", "school bell", "doctor enters", "doctor returns", "person knocks"),
+        *("name tag falls", "street noise", "town crier", "agenda", "places cup down", "dates the form"),
+    ],
+)
+def test_what_happens_in_the_room_is_not_redacted(mark: str) -> None:
+    assert turn_flags(Turn(0, "C", "client", f"I told him [{mark}] about it.")) == ()
+
+
 def test_a_turn_of_a_minute_by_the_clock_is_flagged_however_few_its_words() -> None:
     assert "minute_long" in turn_flags(Turn(0, "C", "client", "I see now.", 0.0, 60.0))
     assert "minute_long" not in turn_flags(Turn(0, "C", "client", "word " * 200, 0.0, 59.0))
