@@ -211,6 +211,58 @@ def test_the_words_and_phones_of_webmaus_are_no_talk_and_a_name_is_no_aligner(tm
     assert [u.speaker for u in session.utterances] == ["Kan", "Mau", "Kan"]
 
 
+# the therapist asks from 1 to 2 s, the client answers from 2 to 4 s, and again from 5 to 6 s
+PLAIN = (
+    tier("Therapist", annotation("a1", "How was that for you?", "ts1", "ts2")),
+    tier("Client", annotation("a2", "It was not good at all.", "ts2", "ts4"), annotation("a3", "No.", "ts5", "ts6")),
+)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("Client_emotion", "Client affect", "Client - body", "Client_smile", "Client rupture", "CLIENT_SMILE"),
+        *("client-face", "Client_Emotion", "Therapist_nod"),
+    ],
+)
+def test_a_tier_about_a_party_is_not_what_that_party_says(name: str, tmp_path: Path) -> None:
+    about = tier(name, annotation("a4", "sad", "ts2", "ts3"), annotation("a5", "angry", "ts5", "ts6"))
+    (session,) = read_sessions(put(tmp_path, eaf(*PLAIN, about)))
+    assert [u.source_id for u in session.utterances] == ["a1", "a2", "a3"]
+    assert session.meta == {"tiers_left_out": 1}
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["Client 2", "Client_2", "Client A", "Client (mother)", "Client Anna", "Client_mother", "Client-P2"],
+)
+def test_a_second_speaker_is_no_tier_about_the_first(name: str, tmp_path: Path) -> None:
+    # also where all that is said is said into the first one's talk
+    second = tier(name, annotation("a4", "Mm.", "ts2", "ts3"), annotation("a5", "No!", "ts5", "ts6"))
+    (session,) = read_sessions(put(tmp_path, eaf(*PLAIN, second)))
+    assert [u.speaker for u in session.utterances if u.source_id in ("a4", "a5")] == [name, name]
+    assert not session.meta
+
+
+def test_a_tier_is_about_a_party_only_where_it_can_be_told(tmp_path: Path) -> None:
+    def kept(*tiers: str, slots: str | None = None) -> bool:
+        (session,) = read_sessions(put(tmp_path, eaf(*tiers, slots=slots)))
+        return "a4" in {u.source_id for u in session.utterances}
+
+    assert not kept(*PLAIN, tier("Client_anna", annotation("a4", "Mm", "ts2", "ts3")))
+    # a turn of its own, between those of the others
+    assert kept(*PLAIN, tier("Client_anna", annotation("a4", "I said so.", "ts4", "ts5")))
+    # more words than the plain tier has: this one may hold the talk
+    assert kept(*PLAIN, tier("Client_orth", annotation("a4", "It was not good at all. No, no.", "ts2", "ts4")))
+    # somebody else's, as the file says
+    assert kept(*PLAIN, tier("Client_anna", annotation("a4", "Mm", "ts2", "ts3"), PARTICIPANT="Anna"))
+    assert not kept(*PLAIN, tier("Client_anna", annotation("a4", "Mm", "ts2", "ts3"), PARTICIPANT="client"))
+    # no plain tier, no times
+    assert kept(PLAIN[0], tier("Client_body", annotation("a4", "Mm", "ts2", "ts3")))
+    untimed = "".join(f'<TIME_SLOT TIME_SLOT_ID="ts{n}"/>' for n in range(1, 9))
+    assert kept(*PLAIN, tier("Client_body", annotation("a4", "Mm", "ts2", "ts3")), slots=untimed)
+
+
 def test_a_silence_on_a_labelled_tier_is_nobodys(tmp_path: Path) -> None:
     path = put(
         tmp_path,

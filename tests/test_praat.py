@@ -174,6 +174,21 @@ def test_a_tier_is_not_cut_because_it_is_called_so(names: tuple[str, str], tmp_p
     assert session.meta == {}
 
 
+@pytest.mark.parametrize("name", ["C_emotion", "C - smile", "T_nod", "C_Emotion"])
+def test_a_tier_about_a_party_is_not_what_that_party_says(name: str, tmp_path: Path) -> None:
+    about = [(0.0, 4.0, "neutral"), (4.0, 9.0, "sad"), (9.0, 15.0, "angry")]
+    (session,) = read_sessions(put(tmp_path, "s.TextGrid", grid(*TALK, (name, about))))
+    assert {u.speaker for u in session.utterances} == {"T", "C"}
+    assert session.meta == {"tiers_left_out": 1}
+
+
+@pytest.mark.parametrize("name", ["C 2", "C_Anna", "C (mother)", "C_B"])
+def test_a_second_speaker_is_no_tier_about_the_first(name: str, tmp_path: Path) -> None:
+    (session,) = read_sessions(put(tmp_path, "s.TextGrid", grid(*TALK, (name, [(5, 6, "Mm."), (14, 15, "No!")]))))
+    assert [u.text for u in session.utterances if u.speaker == name] == ["Mm.", "No!"]
+    assert not session.meta
+
+
 MAUS = (("ORT-MAU", CLIENT_WORDS), ("KAN-MAU", words((4.0, "It"), (4.2, "Iz@nt"))), ("MAU", PHONES))
 
 

@@ -1795,3 +1795,86 @@ def test_importing_the_readers_is_light():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+# Bytes of the Mac
+
+MAC = (
+    "T: How was it?\nC: I don’t know.\n",
+    "T: How was the café?\nC: I liked it.\n",
+    "T: What did she say?\nC: She said, “Leave.”\n",
+    "T: “So it was the boys’ idea…”\nC: It’s – well, he’d say naïve.\n",
+    "T: Did you see Renée, or was it Thérèse?\nC: Thérèse.\n",  # è is no character of cp1252
+)
+WINDOWS = (
+    "T: How was it?\nC: I don’t know.\n",
+    "T: How was the café?\nC: I don’t know – “fine”…\n",
+    "T: O que houve?\nC: AS CORREÕES, MARIO. Ótimo. Ôba! NÃO, Ñandú, Àquela… “Õ”\n",
+    "T: ÓTIMO? ÒC, ÉTÉ.\nC: Ó.\n",
+    "T: You were in Poblacht na hÉireann, you said. It’s far.\nC: I don’t think so. I’m fine.\n",
+    "T: Où était-elle?\nC: Ça, je ne sais pas. À côté.\n",
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding"), [*((text, "mac-roman") for text in MAC), *((text, "cp1252") for text in WINDOWS)]
+)
+def test_bytes_are_the_macs_only_where_windows_would_write_capitals_in_words(read, text, encoding):
+    (session,) = read(text.encode(encoding))
+    assert session.encoding == encoding
+    assert [u.text for u in session.utterances] == [line[3:] for line in text.splitlines()]
+
+
+# Labels in brackets, in captions
+
+
+@pytest.mark.parametrize("name", ["s.srt", "s.vtt"])
+@pytest.mark.parametrize(
+    ("one", "other"), [("Speaker 1", "Speaker 2"), ("SPEAKER_00", "SPEAKER_01"), ("Ana Lee", "Jo"), ("T", "C")]
+)
+@pytest.mark.parametrize("colon", ["", ":"])
+def test_a_label_in_brackets_where_nearly_every_cue_begins_so(read, one, other, colon, name):
+    lines = [f"[{one}]{colon} How was it?", f"[{other}]{colon} [sighs] Long: very.", f"[{one}]{colon} Why?"] * 4
+    (session,) = read(cues(*lines, f"<i>[{other}]</i>{colon} Work.", "[silence 9s]", "Really."), name)
+    talk = [(one, "How was it?"), (other, "[sighs] Long: very."), (one, "Why?")] * 4
+    assert said(session) == [*talk, (other, "Work."), (None, "[silence 9s]"), (other, "Really.")]
+    assert not session.meta
+
+
+def test_two_speakers_in_a_cue_with_labels_in_brackets(read):
+    (session,) = read(cues("[Speaker 1] How\nwas it?\n[Speaker 2] Long.", "[Speaker 1]\nWhy?", "[Speaker 2] Work."))
+    assert said(session) == [
+        ("Speaker 1", "How was it?"),
+        ("Speaker 2", "Long."),
+        ("Speaker 1", "Why?"),
+        ("Speaker 2", "Work."),
+    ]
+
+
+def test_a_bracketed_name_that_comes_once_beside_labels_is_flagged(read):
+    lines = ["[Speaker 1] How was it?", "[Speaker 2] Long."] * 10
+    (session,) = read(cues(*lines, "[Tom] Hello.", "[Laughs] No."))
+    assert [u.text for u in session.utterances][-2:] == ["[Tom] Hello.", "[Laughs] No."]
+    assert session.meta == {"labels_in_talk": 1}
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ["[laughs] no", "[sighs] yes", "[laughs] no"] * 3,
+        ["[Laughs] No.", "[Sighs] Yes.", "[Laughs] No."] * 3,
+        ["[Music] So.", "and then", "[Applause] Well.", "I said", "[Music] No.", "he went", "[Applause] Yes."],
+        # one that comes again and again is no dialogue
+        ["[Narrator] So.", "[Narrator] And then.", "[Narrator] He went."] * 3,
+        ["[I] was there.", "[he] was.", "[I] said so."] * 3,
+        ["[Speaker 1] So.", "and then", "[Speaker 2] No.", "he went", "he said", "I said"],
+    ],
+)
+def test_other_brackets_that_begin_cues_are_talk(read, lines):
+    (session,) = read(cues(*lines))
+    assert said(session) == [(None, line) for line in lines]
+
+
+def test_a_cue_without_words_beside_labels_in_brackets(read):
+    (session,) = read(cues("[Speaker 1] How was it?", "", "[Speaker 2] Long.", "[Speaker 1]"))
+    assert said(session) == [("Speaker 1", "How was it?"), ("Speaker 2", "Long.")]

@@ -423,6 +423,29 @@ def test_marks_in_a_turn_are_recognised(text: str, flags: str) -> None:
     assert ";".join(turn_flags(Turn(0, "C", "client", text))) == flags
 
 
+@pytest.mark.parametrize(
+    "mark",
+    [
+        *("name", "Name 1", "name_2", "name-b", "Names", "city name", "NAME1", "person A", "Doctor's name", "age 34"),
+        *("phone number", "street address", "employer name", "DATE OF BIRTH", "date of birth", "hospital name removed"),
+        *("name withheld", "Company X", "school redacted", "redacted name", "omitted", "place name 2", "town_3"),
+    ],
+)
+def test_what_stands_for_words_that_protect_somebody_is_redacted(mark: str) -> None:
+    assert turn_flags(Turn(0, "C", "client", f"I told [{mark}] about it.")) == ("redacted",)
+
+
+@pytest.mark.parametrize(
+    "mark",
+    [
+        *("phone rings", "phone ringing", "school bell", "doctor enters", "doctor returns", "person knocks"),
+        *("name tag falls", "street noise", "town crier", "agenda", "places cup down", "dates the form"),
+    ],
+)
+def test_what_happens_in_the_room_is_not_redacted(mark: str) -> None:
+    assert turn_flags(Turn(0, "C", "client", f"I told him [{mark}] about it.")) == ()
+
+
 def test_a_turn_of_a_minute_by_the_clock_is_flagged_however_few_its_words() -> None:
     assert "minute_long" in turn_flags(Turn(0, "C", "client", "I see now.", 0.0, 60.0))
     assert "minute_long" not in turn_flags(Turn(0, "C", "client", "word " * 200, 0.0, 59.0))
@@ -444,6 +467,19 @@ def test_whoever_is_unknown_is_so_in_the_flag_and_in_the_count_of_words(label: s
 def test_a_name_that_begins_like_unknown_is_a_third_speakers() -> None:
     talk = raw("T: How was it?", "C: Long.", "Unkel (mother): It went on and on and on for the whole of it.")
     assert segment(talk, id="s").meta["flags"] == ["no_times", "third_speaker"]
+
+
+@pytest.mark.parametrize("labels", ["Speaker A,Speaker B", "SPEAKER_A,SPEAKER_B", "Speaker 1,Speaker 2", "spk_0,spk_1"])
+def test_labels_of_a_machine_are_doubtful(labels: str) -> None:
+    one, other = labels.split(",")
+    talk = raw(f"{one}: How was it for you?", f"{other}: Long.")
+    assert "diarisation_doubt" in segment(talk, id="s", roles={one: "therapist", other: "client"}).meta["flags"]
+
+
+@pytest.mark.parametrize("label", ["Speaker", "Speakers", "Speaker Ana", "S A", "A"])
+def test_other_labels_are_not_a_machines(label: str) -> None:
+    talk = raw("T: How was it for you?", f"{label}: Long.")
+    assert "diarisation_doubt" not in segment(talk, id="s", roles={label: "client"}).meta["flags"]
 
 
 def test_session_flags_say_what_is_doubtful() -> None:

@@ -75,9 +75,14 @@ _INAUDIBLE = re.compile(
     re.IGNORECASE,
 )
 _ONLY_XXX = re.compile(r"\W*xx+\W*", re.IGNORECASE)
+_REDACTED = (
+    r"(?:redact(?:ed|ion)?|anonymi[sz]ed|de-?identified|omitted|(?:name|city|town|place|location|date|age|school|company|"
+    r"hospital|doctor|person|phone|address|street|employer|country)s?(?:['’]s)?)"
+)
+# Other words after these say what happens: [phone rings], [doctor enters].
 _REDACTION_WORD = re.compile(
-    r"(?:redact|anonymi[sz]ed|de-?identified|omitted|name|city|town|place|location|date|age|school|company|hospital|"
-    r"doctor|person|phone|address|street|employer|country)\w*(?:[ _-]?(?:\w{1,12}|\d+))?",
+    rf"{_REDACTED}(?:[ _-]?(?:{_REDACTED}|of birth|numbers?|code|id|removed|withheld|deleted|changed|hidden|masked|"
+    r"given|unknown|one|two|three|\d{1,9})|[ _-][a-z]){0,3}",
     re.IGNORECASE,
 )
 _REDACTION_CODE = re.compile(r"[A-Z][A-Z_ -]+\d*")
@@ -111,7 +116,7 @@ _ENGLISH = frozenset(
     "like how".split()
 )
 _ENGLISH_SHARE, _ENGLISH_WORDS = 0.08, 60
-_MACHINE_LABEL = re.compile(r"(?:speaker|spk|spkr|s)[ _-]?\d+", re.IGNORECASE)
+_MACHINE_LABEL = re.compile(r"(?:speaker|spk|spkr|s)[ _-]?\d+|speaker[ _-][a-z]", re.IGNORECASE)
 
 
 # --- marks in the text ----------------------------------------------------------------------------

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import html
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from rupturekit.readers.labels import choose, missed, tidy
+from rupturekit.readers.labels import choose, is_known, is_name, missed, split_remark, tidy
 from rupturekit.readers.raw import RawSession, Source, Utterance, clean, span
 from rupturekit.readers.text import is_silence, split_label
+from rupturekit.roles import speaker_key
 
 _TIME = r"(?:\d+:)?\d+:\d+(?:[.,]\d+)?"
 _TIMING = re.compile(rf"\s*({_TIME})\s*-->\s*({_TIME})(?:\s.*)?")
@@ -23,6 +25,8 @@ _VOICE = re.compile(r"<v(?:\.[^\s<>]*)?[ \t]+([^<>\n]*)>")
 _NO_CHARACTER = re.compile(r"&#\d{9,};?")
 _VTT_TAG = re.compile(r"</?(?:[cibuv]|ruby|rt|lang)(?:[.\s][^<>\n]*)?>|<\d[\d:.]*>")
 _SRT_TAG = re.compile(r"</?(?:[ibu]|font(?:\s[^<>]*)?)>|\{\\[^{}]*\}", re.IGNORECASE)
+# before a colon, `split_label` knows it
+_BOX = re.compile(r"\[([^\[\]:：\n]{1,60})\](?!\s*[:：])\s*")
 _NEARLY = 0.9
 _COMMENT = ("NOTE", "STYLE", "REGION", "WEBVTT")
 
@@ -53,18 +57,20 @@ def read(source: Source, format: str, columns: Mapping[str, str] | None) -> list
     Each voice in a cue is an utterance of its own, with the times of the cue. A label before a colon
     holds for the cues after it until the next label, as one reads captions; a ``<v>`` tag holds for its
     own words only. Where nearly every cue begins with a name on a line of its own, as Teams writes it,
-    that is the label.
+    that is the label; so it is where nearly every cue begins with a name in brackets.
     """
     cues = list(_cues(source))
     above = _above(cues, format, source.labels)
+    boxed = frozenset[str]() if above else _boxed(cues, format, source.labels)
 
     def pieces() -> Iterator[_Said]:
         # made twice, because they take more room than the file many times over
-        return (said for cue in cues for said in _pieces(cue, format, source.labels, above))
+        return (said for cue in cues for said in _pieces(cue, format, source.labels, above, boxed))
 
-    speakers = above or choose(
+    speakers = above or boxed | choose(
         (said.label for said in pieces() if said.voice is None and not is_silence(said.text)),
-        lone=True,
+        # what comes once in brackets is rather a remark
+        lone=not boxed,
         given=source.labels,
     )
     out: list[Utterance] = []
@@ -155,7 +161,36 @@ def _first(cue: _Cue, format: str) -> str:
     return tidy(_plain(cue.payload[0], format)).rstrip(" :：")
 
 
-def _pieces(cue: _Cue, format: str, given: frozenset[str], above: frozenset[str]) -> Iterator[_Said]:
+def _boxed(cues: Sequence[_Cue], format: str, given: frozenset[str]) -> frozenset[str]:
+    """Return the labels in brackets with which nearly every cue begins; none if that is not so, or they are one.
+
+    Words for a party are trusted; where these do not suffice, names are too, if each comes back and says not how
+    something is said ("[Laughs]").
+    """
+    spoken = [cue.payload for cue in cues if cue.payload and not is_silence("".join(cue.payload))]
+    firsts = [_box(_plain(payload[0], format)) for payload in spoken]
+    counts = Counter(found[0] for found in firsts if found)
+    keys = {*map(speaker_key, given)} - {""}
+    known = frozenset(label for label in counts if is_known(label) or speaker_key(label) in keys)
+    named = frozenset(label for label, n in counts.items() if n > 1 and is_name(label))
+    for labels in (known, known | named):
+        if len(labels) > 1 and sum(counts[label] for label in labels) >= _NEARLY * len(firsts):
+            return labels
+    return frozenset()
+
+
+def _box(line: str) -> tuple[str, str] | None:
+    """Split a line into what stands in brackets before it and the rest; None if that is a remark."""
+    line = line.strip()
+    match = _BOX.match(line)
+    if match is None or split_remark(f"- {match[0].strip()}")[1]:
+        return None
+    return tidy(match[1]), line[match.end() :]
+
+
+def _pieces(
+    cue: _Cue, format: str, given: frozenset[str], above: frozenset[str], boxed: frozenset[str]
+) -> Iterator[_Said]:
     if above and len(cue.payload) > 1 and (name := _first(cue, format)) in above:
         words = _plain("\n".join(cue.payload[1:]), format)
         yield _Said(cue, words, None, name, words)
@@ -165,7 +200,7 @@ def _pieces(cue: _Cue, format: str, given: frozenset[str], above: frozenset[str]
     before, *tagged = _VOICE.split(body)
     for line in _plain(before, format).split("\n"):
         if line.strip():
-            label = split_label(line.strip(), given=given)
+            label = (boxed and _box(line)) or split_label(line.strip(), given=given)
             yield _Said(cue, line, None, *(label or (None, "")))
     for name, words in zip(tagged[::2], tagged[1::2], strict=True):
         inside, _, after = words.partition("</v>")

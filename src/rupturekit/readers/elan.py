@@ -8,15 +8,17 @@ XML entities expand.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from xml.parsers import expat
 
-from rupturekit.readers.labels import choose, tidy
+from rupturekit.readers.labels import choose, is_known, tidy
 from rupturekit.readers.raw import RawSession, ReadError, Source, Utterance, clean
 from rupturekit.readers.records import normal
 from rupturekit.readers.text import is_silence, split_label
+from rupturekit.roles import speaker_key
 
 OWN = "rupturekit"
 """How the names of the tiers and properties begin that this project writes; such a tier is never talk."""
@@ -39,8 +41,10 @@ _MARK = re.compile(r"(?=\S*\d)\S+|[\W\d_]*")
 _ASIDE = frozenset(
     "note notes comment comments remark remarks translation translations gloss glosses gesture gestures gaze "
     "nonverbal code codes coding word words token tokens morph morphs morpheme morphemes pos ipa phonetic phonetics "
-    "phonology".split()
+    "phonology emotion emotions affect affects smile smiles nod nods posture facial prosody".split()
 )
+# between the name of a party's tier and what more stands in the name of another
+_GAP = re.compile(r"[ _-]+")
 # WebMAUS calls words ORT-MAU, what they sound like KAN-MAU, and phones MAU.
 _MAUS = frozenset(("ort", "kan", "mau"))
 
@@ -101,7 +105,7 @@ def talk(document: Document, source: Source) -> RawSession:
 
     A tier is talk if it depends on no other and has words. If a tier that depends on no other holds nothing but
     marks of segments, the first tier below it that has words is talk in its place. Other dependent tiers
-    (translation, gloss, words, notes) say the talk again or speak about it.
+    (translation, gloss, words, notes) say the talk again or speak about it. So do those that `about` finds.
 
     A tier's speaker is its ``PARTICIPANT``, else what its name says. Where only one speaker comes of that, and
     the annotations begin with labels ("T: …"), these are the speakers. In a file that this project made of other
@@ -171,8 +175,86 @@ def _talk_tiers(document: Document) -> tuple[list[tuple[Tier, str]], int]:
         if not tier.id.lower().startswith(OWN):
             below.setdefault(tier.parent, []).append(tier)
     tops = [(tier, spoken) for tier in below.get(None, []) if (spoken := _spoken(tier, below))]
-    kept = [spoken for top, spoken in tops if not _is_aside(top)] or [spoken for _, spoken in tops]
-    return [(tier, _speaker(tier, document)) for tier in kept], len(tops) - len(kept)
+    kept = [(top, spoken) for top, spoken in tops if not _is_aside(top)] or tops
+    named = [(tier, _speaker(tier, document)) for _, tier in kept]
+    beside = about(
+        [
+            (top.id, speaker, [(a.start_s, a.end_s, a.value) for a in tier.annotations])
+            for (top, _), (tier, speaker) in zip(kept, named, strict=True)
+        ]
+    )
+    talk = [pair for n, pair in enumerate(named) if n not in beside]
+    return talk, len(tops) - len(talk)
+
+
+def about(tiers: Sequence[tuple[str, str, Sequence[tuple[float | None, float | None, str]]]]) -> set[int]:
+    """Return the places of the tiers that speak about a party, whose talk stands on another tier.
+
+    Such a tier is called as the other one and more ("Client_emotion" beside "Client"), for most of its time somebody
+    talks, and it has no more words than the other. Who speaks beside the party has a number, a letter, brackets, a name
+    or a word for a party there ("Client 2", "Client (mother)", "Client Anna"), or a name of their own.
+
+    Parameters
+    ----------
+    tiers : sequence of (name, speaker, said)
+        What is said with its start and end, in seconds.
+
+    Examples
+    --------
+    >>> client, mood = [(0.0, 4.0, "It was not so good.")], [(1.0, 3.0, "sad")]
+    >>> about([("Client", "Client", client), ("Client_mood", "Client_mood", mood), ("Client 2", "Client 2", mood)])
+    {1}
+    """
+    places = {speaker_key(name): n for n, (name, _, _) in enumerate(tiers)}
+    found: dict[int, int] = {}
+    for n, (name, speaker, _) in enumerate(tiers):
+        # names are short; a long one costs no more
+        for gap in _GAP.finditer(name[:100]):
+            of = places.get(speaker_key(name[: gap.start()]), n)
+            owners = {speaker_key(one) for one in (name, *tiers[of][:2])}
+            if of != n and speaker_key(speaker) in owners and not _is_somebody(name[gap.end() :]):
+                found[n] = of
+    if not found:
+        return set()
+    spans: list[tuple[float, float]] = []
+    for start, end, _ in sorted(_timed(piece for n, tier in enumerate(tiers) if n not in found for piece in tier[2])):
+        # end to end, each moment once
+        since = max(start, spans[-1][1]) if spans else start
+        if since < end:
+            spans.append((since, end))
+    starts = [start for start, _ in spans]
+    before = [0.0, *accumulate(end - start for start, end in spans)]
+
+    def talked(until: float) -> float:
+        n = bisect_right(starts, until)
+        return before[n] - max(spans[n - 1][1] - until, 0.0) if n else 0.0
+
+    def words(n: int) -> int:
+        return sum(len(value.split()) for _, _, value in tiers[n][2])
+
+    return {
+        n
+        for n, of in found.items()
+        if sum(talked(end) - talked(start) - (end - start) / 2 for start, end, _ in _timed(tiers[n][2])) > 0
+        and words(n) <= words(of)
+    }
+
+
+def _timed(said: Iterable[tuple[float | None, float | None, str]]) -> Iterator[tuple[float, float, str]]:
+    return ((start, end, text) for start, end, text in said if text.strip() and start is not None and end is not None)
+
+
+def _is_somebody(more: str) -> bool:
+    """Tell whether what stands in a tier's name after a party's tells of another speaker."""
+    words = _GAP.split(more)
+    first = words[0]
+    return (
+        first[:1] in "(["
+        or len(first) == 1
+        or first.isdecimal()
+        or any(map(is_known, words))
+        or (first[0].isupper() and not first.isupper() and first.lower() not in _ASIDE)
+    )
 
 
 def _spoken(top: Tier, below: Mapping[str | None, list[Tier]]) -> Tier | None:

@@ -19,14 +19,17 @@ _BOMS = (
 # \x15 sets off the times in CHAT
 _CONTROL = re.compile("[\x00-\x08\x0e-\x14\x16-\x1b\x7f]")
 _HIGH_BYTE = re.compile(rb"[\x80-\xff]")
+# What words have in the wrong one of Windows-1252 and Mac Roman: a capital or sign within or after small letters
+# ("donÕt", "cafŽ", "cafÈ"), a capital alone after a full stop ("fine.Ó"), or Windows' apostrophe ("donít").
+_ODD = re.compile(r"[a-z][À-ÖØ-ÞŒŠŽŸˆ‰¸˙]|[.,?!][À-ÖØ-ÞŒŠŽŸ](?!\w)|[a-z]í(?:[dmst]|ll|re|ve)\b")
 
 
 def decode(source: Source, encoding: str | None = None) -> Source:
     """Return the source with its text.
 
     Without a given encoding these are tried, in this order: a byte-order mark; UTF-16 without one,
-    told by where the zero bytes lie; UTF-8; Windows-1252 where most bytes are ASCII; at last
-    what ``charset-normalizer`` takes it for.
+    told by where the zero bytes lie; UTF-8; Windows-1252 where most bytes are ASCII, or Mac Roman
+    if words look wrong in that and less so in this; at last what ``charset-normalizer`` takes it for.
 
     Raises
     ------
@@ -80,6 +83,8 @@ def _guess(data: bytes) -> str | None:
         pass
     # Western text is mostly ASCII; Cyrillic, Greek or Hebrew in one byte a letter is not.
     if len(_HIGH_BYTE.findall(data)) < 0.3 * len(data):
+        if _odd(data, "cp1252") > _odd(data, "mac-roman"):
+            return "mac-roman"
         try:
             data.decode("cp1252")
             return "cp1252"
@@ -89,3 +94,7 @@ def _guess(data: bytes) -> str | None:
 
     best = from_bytes(data[:200_000]).best()
     return best.encoding if best else None
+
+
+def _odd(data: bytes, name: str) -> int:
+    return sum(1 for _ in _ODD.finditer(data.decode(name, "replace")))

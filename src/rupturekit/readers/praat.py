@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from rupturekit.readers import check_lines, load
+from rupturekit.readers.elan import about
 from rupturekit.readers.encoding import decode
 from rupturekit.readers.labels import choose, is_known, tidy
 from rupturekit.readers.raw import RawSession, ReadError, Source, Utterance, clean
@@ -262,7 +263,8 @@ def together(path: Path) -> dict[str, Path]:
 def read(source: Source, format: str, columns: Mapping[str, str] | None) -> list[RawSession]:
     """Read one session: each tier with talk is a speaker, or one tier holds speakers before colons.
 
-    A forced aligner's tiers say the talk again: see `_talk_tiers`. ``meta`` counts those left out.
+    A forced aligner's tiers say the talk again, and others speak about it: see `_talk_tiers`. ``meta`` counts those
+    left out.
 
     If the name says that this is one speaker's file and the other's lies beside it, both are read, and the session is
     called by what their names share. Utterances come in the order of their starts.
@@ -300,10 +302,10 @@ def _session(id: str | None, said: tuple[Utterance, ...], source: Source, format
 
 
 def _talk_tiers(grid: TextGrid) -> tuple[list[Tier], int]:
-    """Return the tiers of talk, and how many others say the same talk in parts.
+    """Return the tiers of talk, and how many others say the same talk in parts or speak about it.
 
     Phones are never talk. Words are, where their speaker has no tier of utterances (``client - words`` beside
-    ``client``) and nor has a tier for all.
+    ``client``) and nor has a tier for all. What speaks about a party is told as in ELAN's files.
     """
     tiers = grid.talk()
     whole = {_owner(tier) for tier in tiers if not _is_cut(tier, _WORDS | _PHONES)}
@@ -313,6 +315,10 @@ def _talk_tiers(grid: TextGrid) -> tuple[list[Tier], int]:
         if not _is_cut(tier, _PHONES)
         and not (_is_cut(tier, _WORDS) and whole and (not _owner(tier) or whole & {_owner(tier), ""}))
     ]
+    beside = about(
+        [(tier.name, tier.name, [(i.start, i.end, i.text) for i in tier.intervals if is_talk(i)]) for tier in kept]
+    )
+    kept = [tier for n, tier in enumerate(kept) if n not in beside]
     return kept, len(tiers) - len(kept)
 
 
