@@ -424,10 +424,117 @@ def test_what_a_service_writes_above_and_below_the_talk_is_left_out(read, head, 
 
 
 @pytest.mark.parametrize(
-    "last", ["Transcribed by my wife, all of it", "Powered by coffee", "T: Transcribed by https://otter.ai"]
+    "last",
+    ["Transcribed by my wife, all of it", "Powered by coffee", "Typed by hand", "T: Transcribed by https://otter.ai"],
 )
 def test_the_last_words_are_talk_unless_they_name_a_service(read, last):
     assert read(f"T: What was it?\nC: A letter.\n{last}")[0].utterances[-1].text.endswith(last.removeprefix("T: "))
+
+
+TWO_PAGES = [("T", "What did you feel then?"), ("C", "Nothing."), ("T", "Nothing at all?"), ("C", "No.")]
+
+
+@pytest.mark.parametrize(
+    "furniture",
+    [
+        "\n14\n",
+        "Page 2 of 14",
+        "\nPAGE 2\n",
+        "\n- 2 -\n",
+        "\fPage 2",
+        "\n14\n\f",
+        "\nStudy 14 – CONFIDENTIAL\nPage 2\n",
+        "\n2\n\n\fStudy 15 – CONFIDENTIAL\n",
+        "\nSession 2",
+        "\nSession 2\n\n3\n",
+    ],
+)
+@pytest.mark.parametrize("label", ["{}: ", "{}:\n"])
+def test_what_a_page_bears_is_no_talk(read, furniture, label):
+    lines = [label.format(who) + words for who, words in TWO_PAGES]
+    head = ["Study 14 – CONFIDENTIAL", "Session 1", ""]
+    (session,) = read("\n".join([*head, *lines[:2], furniture, *lines[2:]]))
+    assert said(session) == TWO_PAGES
+    count = sum(map(bool, furniture.replace("\f", "").split("\n")))
+    assert session.meta == {"header_lines": 2 + count}
+
+
+@pytest.mark.parametrize("head", ["{}\n\n12{}", "Page {1}\n{0}", "{}"])
+def test_heads_of_pages_that_no_title_tells(read, head):
+    pages = ["\n".join(f"{who}: {words}" for who, words in TWO_PAGES)] * 4
+    words = "Verbatim, study of sleep" if head == "{}" else "Study of sleep"
+    text = pages[0]
+    for n, page in enumerate(pages[1:]):
+        text += f"\n\n{head.format(words, n)}\n\n{page}"
+    assert said(read(text)[0]) == TWO_PAGES * 4
+
+
+@pytest.mark.parametrize(
+    ("text", "talk"),
+    [
+        # an answer has a label, or does not count up, or stands among words
+        ("T: How many?\n\nC:\n\n14\n\nT: So.", "14"),
+        ("T: How many?\nC: 14\n\nT: So.", "14"),
+        ("T: How many?\nC: Once\n14\nT: So.", "Once 14"),
+        ("T: How many?\nC: Well,\n\n14\n\n12\n\nT: So.", "Well, 14 12"),
+        ("T: Where?\nC: It was on\npage 2\nof it.\nT: So.", "It was on page 2 of it."),
+        ("T: Where?\nC:\nPage 2\nT: So.", "Page 2"),
+        ("T: So?\nC: No.\n\nYeah\n\n[nods]\n\nYeah\n\nYeah\n\nT: So.", "No. Yeah [nods] Yeah Yeah"),
+        ("T: So?\nC: No.\n\nI know\n\n4\n\nI know\n\n5\n\nT: So.", "No. I know I know"),
+        ("Week 1\n\nT: So?\nC: No.\nWeek 2\nwas bad.\nT: So.", "No. Week 2 was bad."),
+    ],
+)
+def test_numbers_and_short_lines_among_the_talk_stay(read, text, talk):
+    assert read(text)[0].utterances[1].text == talk
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        "[Recording ends at 51:20]",
+        "[Audio ends]",
+        "[Interview ends]",
+        "End of session 4",
+        "End of recording 51:20",
+        "[End of transcript 00:51:20]",
+        "-- End of session --",
+        "*** END ***",
+        "END",
+        "Anna Smith stopped transcription",
+        "Meeting ended after 00:51:20",
+        "Transcription ended after 00:51:20",
+    ],
+)
+@pytest.mark.parametrize("notes", ["", "\n\nField notes\nThe client wept", "\nNotes: she wept.\n\nTotal: 9:20"])
+def test_after_the_end_there_is_no_talk_without_a_label(read, end, notes):
+    lines = [f"{who}: {words}" for who, words in TWO_PAGES]
+    (session,) = read("\n".join([*lines, "", end]) + notes)
+    assert said(session) == TWO_PAGES
+    assert session.meta == ({"header_lines": 2} if notes else {})
+    # a pause, a new tape: the one who spoke goes on
+    assert said(read("\n".join([*lines[:2], end, "At all.", *lines[2:]]))[0])[1:3] == [
+        ("C", "Nothing. At all."),
+        TWO_PAGES[2],
+    ]
+
+
+@pytest.mark.parametrize(
+    "foot",
+    [
+        "Transcribed by JK, checked by LM",
+        "Typed by Jo K. Weber",
+        "This editable transcript was computer generated and might contain errors. People can also change it later.",
+    ],
+)
+def test_who_or_what_made_the_transcript_is_no_talk(read, foot):
+    lines = [f"{who}: {words}" for who, words in TWO_PAGES]
+    assert said(read("\n".join([*lines, "", foot]))[0]) == TWO_PAGES
+    assert said(read("\n".join([*lines, "", "[Recording ends]", foot]))[0]) == TWO_PAGES
+
+
+@pytest.mark.parametrize("line", ["so that was the end", "end", "she stopped transcription", "the session ended badly"])
+def test_words_about_an_end_are_talk(read, line):
+    assert read(f"T: So?\nC: Well,\n{line}\nand I left.")[0].utterances[1].text == f"Well, {line} and I left."
 
 
 @pytest.mark.parametrize("first", ["So how was the week?", "And that was it.", "We said we would call M. today."])

@@ -73,10 +73,19 @@ _SILENCE = re.compile(
     re.IGNORECASE,
 )
 _END = re.compile(
-    r"\W*(?:end of (?:the )?(?:transcript|transcription|session|recording|interview|audio|tape)"
-    r"|(?:transcript|recording|session) (?:ends|ended|stops|stopped))\W*",
+    r"\W{0,20}(?:(?:end of (?:the )?(?:transcript|transcription|session|recording|interview|audio|tape|meeting)"
+    r"(?: \d{1,4})?|(?:transcript|transcription|recording|session|interview|audio|tape|meeting)"
+    r" (?:ends|ended|stops|stopped))"
+    rf"(?:[\s,:–-]{{1,3}}(?:(?:at|after) )?{_CLOCK})?"
+    # capitals, so that it is no word of a sentence
+    r"|(?-i:[A-Z][\w.,()'’ -]{0,60}) (?:started|stopped) transcription|(?-i:END))\W{0,20}",
     re.IGNORECASE,
 )
+
+# The number of a page; a bare one is told by its place.
+_PAGE = re.compile(r"(?:Page|PAGE)\s?\d{1,4}(?:\s?(?:of|/)\s?\d{1,4})?|page \d{1,4} of \d{1,4}|[-–—]\s?\d{1,4}\s?[-–—]")
+_BARE_PAGE = re.compile(r"\d{1,3}")
+_DIGITS = re.compile(r"\d{1,6}")
 
 # What a service writes on the last line: its link or name, perhaps with more after it.
 _SERVICES = (
@@ -86,9 +95,13 @@ _SERVICES = (
 _MADE_BY = re.compile(
     r"(?:transcribed|transcription|transcript|captioned|captions|generated|created|made|produced|provided|powered)"
     r" (?:by|with|using) (?:https?://\S+|(?:www\.)?[\w-]{1,40}\.(?:ai|com|io|app|net|org)\b.{0,80}"
-    rf"|(?:microsoft |openai )?(?:{_SERVICES})\b(?:\s*\(?https?://\S+)?)\W*",
+    rf"|(?:microsoft |openai )?(?:{_SERVICES})\b(?:\s*\(?https?://\S+)?)\W*"
+    r"|this (?:editable )?transcript (?:was|is) (?:computer|machine|automatically)[ -]generated\b.{0,150}",
     re.IGNORECASE,
 )
+# "Transcribed by JK, checked by LM"
+_WHO = r"[A-Z][\w.'’-]{0,20}(?: [A-Z][\w.'’-]{0,20}){0,3}"
+_CREDIT = re.compile(rf"(?:Transcribed|Typed) by {_WHO}(?:,? (?:and )?[a-z]{{1,20}} by {_WHO})?")
 # What a service writes above the talk, as Otter does, with its words on the lines below.
 _HEADINGS = frozenset(("summary keywords", "keywords", "speakers", "summary", "overview", "outline", "action items"))
 
@@ -217,20 +230,25 @@ def parse(
     """
     found: list[_Line] = []
     fresh = True
-    for number, text in _unnumbered([(number, raw.strip().lstrip("\ufeff")) for number, raw in lines], given):
+    # A new page begins like a paragraph.
+    parts = ((number, part) for number, raw in lines for part in raw.replace("\f", "\n\n").split("\n"))
+    for number, text in _unnumbered([(number, part.strip().lstrip("\ufeff")) for number, part in parts], given):
         if text:
             found.append(_look(number, text, fresh, given))
         fresh = not text
-    if found and len(found[-1].text) < _PREFIX and _MADE_BY.fullmatch(found[-1].text):
+    if found and len(found[-1].text) < _PREFIX and _is_credit(found[-1]):
         del found[-1]
     _assign(found, given)
+    left_out = _after_end(found)
+    found = [line for n, line in enumerate(found) if n not in left_out]
     top, meta, roles = _header(found, below)
-    found = [line for n, line in enumerate(found) if n not in top]
+    pages = _pages(found, top)
+    found = [line for n, line in enumerate(found) if n not in top | pages]
     speaking = [line for line in found if line.speaker is not None]
     speakers = dict.fromkeys(line.speaker for line in speaking if line.speaker)
     numbered = _number(speaking)
-    if top:
-        meta["header_lines"] = len(top)
+    if not_talk := len(left_out) + len(top | pages):
+        meta["header_lines"] = not_talk
     talk = (line.label for line in found if line.speaker is None and not (_is_event(line) or is_header_key(line.label)))
     if left := missed(talk, speakers):
         meta["labels_in_talk"] = left
@@ -434,7 +452,11 @@ def _assign_alone(lines: list[_Line]) -> None:
 
 
 def _is_event(line: _Line) -> bool:
-    return is_silence(line.rest) or _END.fullmatch(line.text[:_PREFIX]) is not None
+    return is_silence(line.rest) or _is_end(line)
+
+
+def _is_end(line: _Line) -> bool:
+    return _END.fullmatch(line.text[:_PREFIX]) is not None
 
 
 def is_header_key(label: str | None) -> bool:
@@ -559,6 +581,58 @@ def _looks_like_header(text: str) -> bool:
     return len(text.split()) <= 10 and len(text) <= 120 and not text.endswith((".", "?", "!", "…", "]", ")"))
 
 
+def _is_credit(line: _Line) -> bool:
+    return bool(_MADE_BY.fullmatch(line.text) or (line.fresh and _CREDIT.fullmatch(line.text)))
+
+
+def _after_end(lines: list[_Line]) -> set[int]:
+    """Return which lines stand below the mark of the end, as notes do, where nobody is said to speak any more."""
+    last = max((n for n, line in enumerate(lines) if line.speaker is not None), default=len(lines))
+    end = next((n for n in range(last + 1, len(lines)) if _is_end(lines[n])), len(lines))
+    return {n for n in range(end + 1, len(lines)) if not _is_end(lines[n])}
+
+
+def _pages(lines: list[_Line], top: Collection[int]) -> set[int]:
+    """Return which lines among the talk are a page's: its number, and what is printed on every page.
+
+    What follows a label alone is that speaker's words, whatever it looks like.
+    """
+    if not any(line.speaker for line in lines):
+        return set()
+    free = [
+        n
+        for n, line in enumerate(lines)
+        if line.speaker is None and n not in top and (n == 0 or lines[n - 1].speaker is None or lines[n - 1].rest)
+    ]
+    found = {n for n in free if len(lines[n].text) <= 40 and _PAGE.fullmatch(lines[n].text)}
+
+    def apart(n: int) -> bool:
+        return (lines[n].fresh or n - 1 in found) and (n + 1 == len(lines) or lines[n + 1].fresh or n + 1 in found)
+
+    # Pages count up; answers do not.
+    numbers = [n for n in free if _BARE_PAGE.fullmatch(lines[n].text) and apart(n)]
+    if all(int(lines[a].text) < int(lines[b].text) for a, b in pairwise(numbers)):
+        found.update(numbers)
+    # "Session 2" where "Session 1" stands above the first talk, and the title
+    titles = {_form(lines[n].text) for n in top} - {""}
+    found |= {n for n in free if (lines[n].fresh or n - 1 in found) and _form(lines[n].text) in titles}
+    heads = [
+        n
+        for n in free
+        if n not in found
+        and apart(n)
+        and _looks_like_header(lines[n].text)
+        and (_HEADER_WORDS.search(lines[n].text) or not found.isdisjoint((n - 1, n + 1)))
+    ]
+    counts = Counter(lines[n].text for n in heads)
+    return found | {n for n in heads if counts[lines[n].text] >= 3}
+
+
+def _form(text: str) -> str:
+    """Return a short line without its numbers, if it holds a letter."""
+    return _DIGITS.sub("#", text) if len(text) <= 120 and any(map(str.isalpha, text)) else ""
+
+
 def _number(speaking: list[_Line]) -> bool:
     """Tell whether the input numbers its turns, and put the numbers in place.
 
@@ -618,7 +692,7 @@ def _join(lines: list[_Line]) -> list[Utterance]:
         open_, parts = None, []
 
     for line in lines:
-        if _END.fullmatch(line.text[:_PREFIX]) and len(line.text) < _PREFIX:
+        if _is_end(line) and len(line.text) < _PREFIX:
             continue
         silent = line.speaker is None and is_silence(line.rest)
         if line.stamped and not line.rest and line.speaker is None:
