@@ -306,6 +306,43 @@ def test_times_in_text(read, first, start, end):
     assert times(session) == [(start, end), (None, None)]
 
 
+@pytest.mark.parametrize(
+    "form",
+    [
+        "{} {}: {}",
+        "[{}] {}: {}",
+        "{}\n{}: {}",
+        "({}) {}: {}",
+        "{1} ({0}): {2}",
+        "{1} {0}: {2}",
+        "{1}: [{0}] {2}",
+        "{1} {0}\n{2}\n",
+        "[{} - 1:20 PM] {}: {}",
+    ],
+)
+@pytest.mark.parametrize("half", ["{} AM", "{}AM", "{} am", "{} a.m.", "{}\u202fAM", "{}:00 AM"])
+def test_times_of_twelve_hours(read, form, half):
+    times_of = [half, half, half.upper().replace("AM", "PM").replace("A.M", "P.M"), half.replace("a", "p")]
+    clocks = [time.format(clock) for time, clock in zip(times_of, ("10:15", "12:01", "12:58", "1:16"), strict=True)]
+    clocks[3] = clocks[3].replace("AM", "PM")
+    talk = list(zip(("Therapist", "Client") * 2, ("Bad?", "I was.", "It was?", "Yes."), strict=True))
+    (session,) = read("\n".join(form.format(clock, *turn) for clock, turn in zip(clocks, talk, strict=True)))
+    assert said(session) == talk
+    assert [u.start_s for u in session.utterances] == [36900, 60, 46680, 47760]
+    if "20" in form:
+        assert session.utterances[3].end_s == 48000
+
+
+def test_a_time_of_twelve_hours_beside_talk(read):
+    (session,) = read("T: When?\nC: At\n10:15 am I woke.\n00:10:30 am I late?\n[10:15 - 10:16 PM] No.\n1:16 PM\nYes.")
+    assert [(u.text, u.start_s, u.end_s) for u in session.utterances[1:]] == [
+        ("At 10:15 am I woke.", None, None),
+        ("am I late?", 630, None),
+        ("No.", 80100, 80160),
+        ("Yes.", 47760, None),
+    ]
+
+
 def test_seconds_in_brackets_are_no_turn_numbers(read):
     (session,) = read("[0] T: a\n[7] C: b\n[31] T: c")
     assert not session.numbered

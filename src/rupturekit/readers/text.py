@@ -16,14 +16,18 @@ from rupturekit.roles import role_of_label, speaker_key
 from rupturekit.transcript import Role
 
 _CLOCK = r"(?:\d{1,3}:\d{1,2}:\d{1,2}|\d{1,3}:\d{2})(?:[.,]\d{1,9})?"
+# "10:15 am I late?" is talk.
+_HALF = r"\s?[AaPp]\.?[Mm]\b\.?(?!\s(?:I|not)\b)"
+_HALVED = re.compile(rf"(?P<clock>{_CLOCK})\s?(?P<half>[AaPp])\.?[Mm]\b\.?")
+_TIME = rf"{_CLOCK}(?:{_HALF})?"
 _TO = r"\s*(?:-->|[-–—]|to)\s*"
 # A time as it stands before a label or alone: in brackets or bare, perhaps with its end.
 _STAMP = re.compile(
-    rf"[\[(<{{]?\s*(?P<start>{_CLOCK})(?:{_TO}(?P<end>{_CLOCK}))?\s*[\])>}}]?(?:[\s,;:–-]+|$|(?<=[\])>}}]))"
+    rf"[\[(<{{]?\s*(?P<start>{_TIME})(?:{_TO}(?P<end>{_TIME}))?\s*[\])>}}]?(?:[\s,;:–-]+|$|(?<=[\])>}}]))"
 )
 # Seconds need square brackets: "(2.5)" is how conversation analysts write a pause.
 _SECONDS = re.compile(rf"\[\s*(?P<start>\d+\.\d+|\d+(?=\s*s))\s*s?(?:{_TO}(?P<end>\d+(?:\.\d+)?)\s*s?)?\s*\][\s:]*")
-_BOXED_STAMP = rf"[\[(<{{]\s*(?:{_CLOCK})(?:{_TO}(?:{_CLOCK}))?\s*[\])>}}]"
+_BOXED_STAMP = rf"[\[(<{{]\s*(?:{_TIME})(?:{_TO}(?:{_TIME}))?\s*[\])>}}]"
 # As f4transkript and its kin write it, before the words or at the end of the paragraph.
 _F4 = r"#(?P<clock>\d{1,2}:\d\d:\d\d)(?:-(?P<tenth>\d))?#"
 _F4_FIRST = re.compile(rf"(?P<before>(?:[^:：#]{{1,60}}[:：]\s*)?){_F4}")
@@ -37,10 +41,10 @@ def _forms(name: str, box: str) -> tuple[re.Pattern[str], re.Pattern[str]]:
     return (
         re.compile(
             rf"(?:\*\*)?(?:\[(?P<box>{box})\]|(?P<name>{name}))"
-            rf"\s*(?P<stamp>{_BOXED_STAMP}|(?<=\s){_CLOCK})?\s*(?P<remark>\[[^:：\[\]]{{1,40}}\])?\s*(?:\*\*)?"
+            rf"\s*(?P<stamp>{_BOXED_STAMP}|(?<=\s){_TIME})?\s*(?P<remark>\[[^:：\[\]]{{1,40}}\])?\s*(?:\*\*)?"
             rf"(?P<sep>[:：](?!\d)|(?<!\d)[:：]|\t)(?!//)(?:\*\*)?\s*(?P<after>{_BOXED_STAMP})?\s*"
         ),
-        re.compile(rf"(?:\*\*)?(?P<name>{name})(?:\s*(?P<stamp>{_BOXED_STAMP}|(?<=\s){_CLOCK}))?(?:\*\*)?"),
+        re.compile(rf"(?:\*\*)?(?P<name>{name})(?:\s*(?P<stamp>{_BOXED_STAMP}|(?<=\s){_TIME}))?(?:\*\*)?"),
     )
 
 
@@ -329,7 +333,7 @@ def _look(number: int, text: str, fresh: bool, given: frozenset[str]) -> _Line:
             break
         stamp = line.start is None and (_STAMP.match(head, at) or _SECONDS.match(head, at))
         if stamp:
-            line.start, line.end = stamp["start"], stamp["end"]
+            line.start, line.end = _clocks(stamp)
             # "10:30 was when I woke" is talk; "[10:30] I woke" and "00:10:30 I woke" are not.
             opened = head[at] in "[(<{" and ":" in stamp["start"]
             line.stamped = opened or stamp["start"].count(":") == 2 or stamp.end() == len(text)
@@ -362,7 +366,26 @@ def _f4(mark: re.Match[str]) -> str:
 
 def _take_stamp(line: _Line, stamp: str | None) -> None:
     if stamp and line.start is None and (match := _STAMP.match(stamp.strip())):
-        line.start, line.end = match["start"], match["end"]
+        line.start, line.end = _clocks(match)
+
+
+def _clocks(stamp: re.Match[str]) -> tuple[str | None, str | None]:
+    """Return start and end of a stamp, those of twelve hours as ``hh:mm:ss`` of the day."""
+    start, end = stamp["start"], stamp["end"]
+    late = end and _HALVED.fullmatch(end)
+    if late and not _HALVED.fullmatch(start):
+        # "1:15 - 1:16 PM"
+        start = f"{start} {late['half']}m"
+    return _of_day(start), end and _of_day(end)
+
+
+def _of_day(clock: str) -> str:
+    match = _HALVED.fullmatch(clock)
+    if match is None:
+        return clock
+    hour, rest = match["clock"].split(":", 1)
+    noon = 12 * (match["half"] in "Pp")
+    return f"{int(hour) % 12 + noon if int(hour) <= 12 else hour}:{rest if ':' in rest else f'{rest}:00'}"
 
 
 def _assign(lines: list[_Line], given: frozenset[str]) -> None:
