@@ -153,6 +153,32 @@ def test_what_looks_like_a_label_and_is_left_in_the_talk_is_counted(read, name, 
 
 
 @pytest.mark.parametrize(
+    ("line", "count"),
+    [
+        ("C I don't want to talk about it.", 1),
+        ("C; I don't want to.", 1),
+        ("C. I don't want to.", 1),
+        ("C - I don't want to.", 1),
+        ("T: And that was fine? C: I don't want to. T: No?", 2),
+        ("T: “And that was fine?” C: I don't want to.", 1),
+        ("C-section, was it?", 0),
+        ("I - I don't know, C.", 0),
+        ("A bad week, you said to C: no.", 0),
+        ("Cold in there.", 0),
+    ],
+)
+def test_a_label_that_a_missing_colon_or_line_break_hides_is_counted(read, line, count):
+    (session,) = read(f"T: How was it?\nC: Fine.\nT: Only fine?\n{line}\nC: Yes.\nI: So.\nA: Hm.")
+    assert line.removeprefix("T: ") in " ".join(u.text for u in session.utterances)
+    assert session.meta == ({"labels_in_talk": count} if count else {})
+
+
+def test_names_that_begin_a_wrapped_line_are_no_hidden_labels(read):
+    talk = "Ana: So?\nTherapist: No.\nAna: I went with\nTherapist Ruth and\nAna. She said yes - to\nAna - I think.\n"
+    assert not read(talk + "Therapist: Hm.\nAna: Yes.")[0].meta
+
+
+@pytest.mark.parametrize(
     ("label", "words"),
     [
         ("C [crying]", "[crying] No."),

@@ -238,6 +238,38 @@ def missed(labels: Iterable[str | None], speakers: Collection[str]) -> int:
     )
 
 
+def hidden(lines: Iterable[tuple[str, bool]], speakers: Collection[str]) -> int:
+    """Count the speakers' labels in the talk that a missing colon or line break hides.
+
+    Parameters
+    ----------
+    lines : iterable of (str, bool)
+        Each line's words, and whether a label stood before them.
+    speakers : collection of str
+        The labels that name speakers.
+
+    Examples
+    --------
+    >>> hidden([("C I don't know.", False), ("C; No.", False), ("Only fine? C: No.", True)], {"T", "C"})
+    3
+    >>> hidden([("I - I don't know.", False), ("C-section.", False), ("I told C: no.", True)], {"I", "C"})
+    0
+    """
+    labels = [label for label in islice(speakers, 20) if label]
+    # "I" and "A" are words as well; a name may end a sentence of talk, and a line.
+    own = [re.escape(label) for label in labels if is_known(label) and label not in ("I", "A")]
+    short = [re.escape(label) for label in labels if re.fullmatch("[A-Z]{1,2}", label) and label not in ("I", "A")]
+    every = [re.escape(label) for label in labels]
+    none = ["(?!)"]
+    first = re.compile(
+        rf"(?:{'|'.join(every or none)});\s|(?:{'|'.join(own or none)})\s?[.–-]\s|(?:{'|'.join(short or none)})\s"
+    )
+    within = re.compile(rf"[.?!…]['\"’”)\]]?\s{{1,3}}(?:{'|'.join(every or none)})[:：](?!\S*//)")
+    return sum(
+        bool(not labelled and first.match(text)) + sum(1 for _ in within.finditer(text)) for text, labelled in lines
+    )
+
+
 def _is_slip(one: str, other: str) -> bool:
     """Tell whether two words differ by one or two letters, or by two that changed places."""
     if abs(len(one) - len(other)) > 2 or (one[:1] != other[:1] and one[-1:] != other[-1:]):

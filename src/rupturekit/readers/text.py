@@ -10,7 +10,7 @@ from functools import lru_cache
 from itertools import pairwise
 from typing import Any, NamedTuple
 
-from rupturekit.readers.labels import choose, is_known, is_name, missed, split_number, split_remark, tidy
+from rupturekit.readers.labels import choose, hidden, is_known, is_name, missed, split_number, split_remark, tidy
 from rupturekit.readers.raw import RawSession, Source, Utterance, clean, span
 from rupturekit.roles import role_of_label, speaker_key
 from rupturekit.transcript import Role
@@ -254,7 +254,8 @@ def parse(
     if not_talk := len(left_out) + len(top | pages):
         meta["header_lines"] = not_talk
     talk = (line.label for line in found if line.speaker is None and not (_is_event(line) or is_header_key(line.label)))
-    if left := missed(talk, speakers):
+    words = ((line.rest, line.speaker is not None) for line in found)
+    if left := missed(talk, speakers) + hidden(words, speakers):
         meta["labels_in_talk"] = left
     return Parsed(tuple(_join(found)), numbered, meta, roles)
 
