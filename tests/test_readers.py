@@ -657,6 +657,53 @@ def test_first_words_of_a_speaker_are_not_a_header(read):
     assert len(read("Nurse: Come in.\n\nT: a\nC: b\nT: c\nC: d")[0].utterances) == 5
 
 
+ROLES = "Therapist: How was it?\nClient: Bad.\nTherapist: Bad?\nClient: Yes."
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        "Session 4\nTherapist: Anna Smith\nClient: Jane\n\n",
+        "Therapist: Anna Smith\nClient: Jane Doe\n\n",
+        "Date: 12 March 2020\nTherapist: Anna Smith\nClient: Jane Doe\n",
+        "Session 4\n\nTherapist: Dr. Smith\nClient: Jane D.\n\n",
+        "Client: 34-year-old woman\nTherapist: male CBT therapist\n\n",
+        "SESSION TRANSCRIPT\n\nTherapist: Anna Smith, PsyD\nClient: Jane D., 34 years\nDate: 12 March 2020\n\n",
+        'Therapist: A. S.\nClient: "Jane"\nDate: 1/1/2020\n\n',
+    ],
+)
+def test_a_title_block_says_who_takes_part(read, head):
+    (session,) = read(head + ROLES)
+    assert said(session) == [tuple(line.split(": ")) for line in ROLES.split("\n")]
+    assert session.meta["header_lines"] == sum(map(bool, head.split("\n")))
+
+
+def test_a_title_block_says_of_labels_that_come_once_who_takes_part(read):
+    (session,) = read("Therapist (T): female, 45 years\nClient (C): man, 23\n\nT: a\nC: b\nT: c\nC: d")
+    assert "".join(u.text for u in session.utterances) == "abcd"
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        "Date: 3 May 2021\nTherapist: Morning, Jane\n\nClient: Morning\n\n",
+        "Date: 3 May 2021\nTherapist: Morning, Jane\nClient: Morning\n\n",
+        "Date: 2020-01-01\nTherapist: Welcome\n\nClient: Thanks for having me.\n\n",
+        "Therapist: Welcome\nClient: Cheers\n\n",
+        "Therapist: Welcome Back\nClient: Cheers Anna\n",
+        "Therapist: Item one\nClient: 3\n\n",
+        "Therapist: Item 1\nClient: 3\n",
+        "Therapist: So he is a man\nClient: A man\n\n",
+        "Therapist: How many years\nClient: 3 years\n\n",
+        "Therapist: Anna Smith\nClient: Jane Doe here\n\n",
+        "Therapist: Anna Smith.\nClient: Jane Doe.\n\n",
+    ],
+)
+def test_how_they_greet_is_no_title_block(read, head):
+    said_first = [tuple(line.split(": ")) for line in head.split("\n") if line and "Date" not in line]
+    assert said(read(head + ROLES)[0])[:2] == said_first + said(read(ROLES)[0])[: 2 - len(said_first)]
+
+
 def test_text_without_speakers_is_read_without_speakers(read):
     (session,) = read("how are you\nfine thanks\n[silence 12s]\nwell")
     assert said(session) == [(None, "how are you"), (None, "fine thanks"), (None, "[silence 12s]"), (None, "well")]

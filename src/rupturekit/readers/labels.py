@@ -122,7 +122,7 @@ def is_name(label: str) -> bool:
     if len(words) > 1 and "," in label:
         # "Lee, Dan" and "Dan Lee, PhD"
         words = [word.removesuffix(",") for word in words[:-1]] + words[-1:]
-        if _is_talk(label):
+        if is_talk(label):
             return False
     if not 1 <= len(words) <= 5 or len(label) > 50 or _TALK.fullmatch(label.lower()):
         return False
@@ -131,7 +131,7 @@ def is_name(label: str) -> bool:
     return all(map(_is_name_word, words)) and label.count("(") == label.count(")")
 
 
-def _is_talk(label: str) -> bool:
+def is_talk(label: str) -> bool:
     """Tell whether some word of this, but for brackets, is one of which talk is made."""
     words: list[str] = re.findall(r"[^\W\d_]+(?:['’][^\W\d_]+)?", _BRACKETED.sub(" ", label).lower().replace("’", "'"))
     return not words or any(word in _PLAIN or _TALK.fullmatch(word) for word in words)
@@ -160,7 +160,7 @@ def is_handle(label: str) -> bool:
 
 def _could_be_label(label: str) -> bool:
     """Tell whether several words that come back could be a label, in whatever form."""
-    return 2 <= len(label.split()) <= 6 and not any(char in ';!?"“”…' for char in label) and not _is_talk(label)
+    return 2 <= len(label.split()) <= 6 and not any(char in ';!?"“”…' for char in label) and not is_talk(label)
 
 
 def choose(candidates: Iterable[str | None], *, lone: bool, given: Iterable[str] = ()) -> frozenset[str]:
@@ -229,7 +229,7 @@ def missed(labels: Iterable[str | None], speakers: Collection[str]) -> int:
     return sum(
         count
         for label, count in counts.items()
-        if not _is_talk(label)
+        if not is_talk(label)
         and (
             is_name(label)
             or (count >= 3 and is_handle(label))

@@ -10,7 +10,17 @@ from functools import lru_cache
 from itertools import pairwise
 from typing import Any, NamedTuple
 
-from rupturekit.readers.labels import choose, hidden, is_known, is_name, missed, split_number, split_remark, tidy
+from rupturekit.readers.labels import (
+    choose,
+    hidden,
+    is_known,
+    is_name,
+    is_talk,
+    missed,
+    split_number,
+    split_remark,
+    tidy,
+)
 from rupturekit.readers.raw import RawSession, Source, Utterance, clean, span
 from rupturekit.roles import role_of_label, speaker_key
 from rupturekit.transcript import Role
@@ -177,6 +187,12 @@ _KEY = re.compile(r"([^:：]{1,40})[:：]\s*(.*)")
 # "Therapist: AW (female, 45)" and "AW = therapist"
 _PRESENTED = re.compile(r"([^:：=]{1,40})[:：=]\s*(.{1,80})")
 _FEW_WORDS = 8
+# What is said of a person in the place of a name: "34-year-old woman"
+_PERSON = re.compile(
+    r"\b(?:(?:fe)?male|(?:wo)?m[ae]n|girl|boy|\d{1,2}[ -]?(?:years?|yrs?|y)(?:[ -]?(?:old|o))?"
+    r"|therapist|psychologist|counsell?or|trainee|client|patient)\b",
+    re.IGNORECASE,
+)
 _INITIAL = re.compile(r"(?<!\w)[A-Z]\.$")
 # between those who take part, but not within the brackets beside one of them
 _NEXT = re.compile(r"(?:[,;/&]|\band\b)(?![^()]{0,80}\))")
@@ -529,14 +545,13 @@ def _first_talk(lines: list[_Line], counts: Counter[str], *, above: bool) -> int
     """Return the place of the first line that a speaker says.
 
     ``Client: Ann Lee`` above talk that is labelled ``T:`` and ``C:`` says who takes part; so does
-    ``Client: K12`` above talk that is labelled ``K12:``, and ``K12: client``. In one block with a date or the like
-    it does so above talk that is labelled ``Client:``. The lines may end ``above`` talk in a table.
+    ``Client: K12`` above talk that is labelled ``K12:``, and ``K12: client``. Beside ``Therapist: Jo Weber`` it does so
+    above talk that is labelled ``Client:``. The lines may end ``above`` talk in a table.
     """
     repeated = sum(count for count in counts.values() if count >= 2)
     keys = {speaker_key(label) for label in counts}
-    keyed = False
+    cast: set[int] = set()
     for n, line in enumerate(lines):
-        keyed = is_header_key(line.label) or (keyed and not line.fresh)
         if line.speaker is None:
             continue
         said = line.rest
@@ -544,17 +559,60 @@ def _first_talk(lines: list[_Line], counts: Counter[str], *, above: bool) -> int
         # The block of names must be closed by an empty line.
         end = next((m for m, later in enumerate(lines[n + 1 : n + 12], n + 1) if later.fresh), None)
         closed = end is not None or (above and len(lines) <= n + 12)
-        # A label that comes back is less likely to be the header's.
-        among_facts = closed and (keyed or any(is_header_key(later.label) for later in lines[n + 1 : end]))
         a_person = is_name(said.replace(",", "")) or (said.isalnum() and (once or not said.isalpha()))
-        names_a_person = a_person and (once or among_facts) and repeated >= 3 and len(line.speaker) > 2
+        names_a_person = a_person and once and repeated >= 3 and len(line.speaker) > 2
+        if n not in cast and repeated >= 3:
+            cast = _cast(lines, n, above=above)
         presented = _presented(line, keys)
         names_a_label = once and presented is not None and presented[0] != speaker_key(line.speaker)
         is_explained = not once and presented is not None and presented[0] == speaker_key(line.speaker)
-        heads = names_a_label or ((names_a_person or is_explained) and closed)
+        heads = n in cast or names_a_label or ((names_a_person or is_explained) and closed)
         if not heads or not said or line.start or line.id:
             return n
     return len(lines)
+
+
+def _cast(lines: Sequence[_Line], n: int, *, above: bool) -> set[int]:
+    """Return which lines of the block that a line stands in say who takes part: of two labels or more, each one once.
+
+    Without a title or a date in the block, or without an empty line below it, it takes full names, or what else is said
+    of persons alone; without both it could be talk whatever it says.
+    """
+    start = next((m for m in range(n, max(n - 12, -1), -1) if lines[m].fresh), n)
+    block: list[_Line] = []
+    labels: set[str] = set()
+    closed = above
+    for line in lines[start : start + 12]:
+        if block and (line.fresh or line.speaker in labels):
+            closed = line.fresh
+            break
+        if line.speaker is not None:
+            labels.add(line.speaker)
+        elif not (is_header_key(line.label) or _looks_like_header(line.text)):
+            return set()
+        block.append(line)
+    else:
+        if not above or len(lines) > start + 12:
+            return set()
+    who = {m: line for m, line in enumerate(block, start) if line.speaker is not None}
+    bare = len(who) == len(block)
+    if len(who) < 2 or (bare and not closed):
+        return set()
+    full = bare or not closed
+    return set(who) if all(_is_person(line.rest, full=full) for line in who.values()) else set()
+
+
+def _is_person(text: str, *, full: bool) -> bool:
+    """Tell whether this is a person's name or code, or what is said of one, rather than talk."""
+    text = text.strip('"“”')
+    if not (is_short(text) or (_INITIAL.search(text[-4:]) and is_short(text[:-1]))):
+        return False
+    rest, said = _PERSON.subn(" ", text)
+    if any(len(word) > 1 and is_talk(word) for word in re.findall(r"[^\W\d_]+", rest)):
+        return False
+    is_one = is_name(text.replace(",", "")) or (text.isalnum() and not text.isalpha())
+    # Without capitals names are not told from words.
+    return bool(said) or (is_one and (not full or (" " in text and any(map(str.isupper, text)))))
 
 
 def _presented(line: _Line, keys: Collection[str]) -> tuple[str, Role] | None:
