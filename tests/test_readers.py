@@ -244,6 +244,62 @@ def test_a_label_that_is_given_names_a_speaker_whatever_its_form(tmp_path, name,
     assert not session.meta
 
 
+@pytest.mark.parametrize(
+    ("form", "start"),
+    [
+        ("[{0}] {2}", None),
+        ("[{0}] (0:0{1} - 0:09)\n{2}\n", 0),
+        ("[{0}] 14:00:0{1}\n{2}\n", 50400),
+        ("[00:00:0{1}.000 --> 00:00:09.000] [{0}] {2}", 0),
+        ("{0} [00:00:0{1}] {2}", 0),
+        ("{0} (0:0{1}) {2}", 0),
+        ("**{0}** {2}", None),
+    ],
+)
+@pytest.mark.parametrize(
+    "labels", [("Speaker 1", "Speaker 2"), ("Anna Smith", "Jane Doe"), ("SPEAKER_00", "SPEAKER_01"), ("T", "C")]
+)
+def test_labels_without_a_colon(read, form, start, labels):
+    talk = [
+        (labels[n % 2], f"{words} I said: no.") for n, words in enumerate(["How was it?", "Bad.", "So?", "[laughs]"])
+    ]
+    (session,) = read("\n".join(form.format(who, n, words) for n, (who, words) in enumerate(talk)))
+    assert said(session) == talk
+    assert [u.start_s for u in session.utterances] == [None if start is None else start + n for n in range(4)]
+
+
+@pytest.mark.parametrize("form", ["{} [0:0{}]\n{}", "**{0}**\n{2}"])
+def test_a_name_that_comes_once_above_its_words(read, form):
+    talk = [("Ann Lee", "How?"), ("Ben Tan", "Bad."), ("Ann Lee", "So?"), ("Ben Tan", "No."), ("Therapist", "Hello.")]
+    (session,) = read("\n\n".join(form.format(who, n, words) for n, (who, words) in enumerate(talk)))
+    assert said(session) == talk
+
+
+def test_labels_without_a_colon_that_are_given(read):
+    text = "[the one] How was it?\n[laughs]\n[Sam B] Bad.\n[the one] So?"
+    (session,) = read(text, labels=["The one", "Sam B"])
+    assert said(session) == [("the one", "How was it? [laughs]"), ("Sam B", "Bad."), ("the one", "So?")]
+
+
+def test_what_stands_in_brackets_among_labels_is_talk(read):
+    lines = [
+        "T: So?",
+        "[laughs] no",
+        "[Laughs] No.",
+        "C: Well.",
+        "[Mum] she said",
+        "**No** I said",
+        "I [00:03] left",
+    ] * 3
+    assert {u.speaker for u in read("\n".join(lines))[0].utterances} == {"T", "C"}
+    otter = OTTER.replace("Long.", "[Laughs] Long.\n[Sighs] Long.") * 3
+    assert {u.speaker for u in read(otter)[0].utterances} == {"Speaker 1", "Speaker 2"}
+    placeholders = OTTER.replace("Long.", "So\n[Mother] said so.\nIt was\n[Partner] who\ndid\nall of that.")
+    assert {u.speaker for u in read(placeholders)[0].utterances} == {"Speaker 1", "Speaker 2"}
+    music = "[Music] so\nand then\nI went\nhome and\nslept [Applause]\n[Applause] well\nor so\nso I\nthought\n" * 3
+    assert {u.speaker for u in read(music)[0].utterances} == {None}
+
+
 def test_a_given_label_is_no_other_one(read):
     text = "T: So?\nsam b: No.\nsam [mother]: Never.\nI told sam: no.\nsamuel: well.\nsam: Yes."
     (session,) = read(text, labels=["sam", "Sam B", "", ":"])

@@ -100,6 +100,11 @@ def split_remark(label: str) -> tuple[str, str]:
     return label, ""
 
 
+def is_remark(text: str) -> bool:
+    """Tell whether this is what stands in brackets of how something is said, as "laughs"."""
+    return _HOW.fullmatch(text) is not None or _CONTINUED.fullmatch(text) is not None
+
+
 def split_number(label: str) -> tuple[str, str] | None:
     """Split ``T12`` into ``T`` and ``12``; None where the number would tell people apart."""
     match = _NUMBERED.fullmatch(label)

@@ -15,6 +15,7 @@ from rupturekit.readers.labels import (
     hidden,
     is_known,
     is_name,
+    is_remark,
     is_talk,
     missed,
     split_number,
@@ -58,6 +59,11 @@ def _forms(name: str, box: str) -> tuple[re.Pattern[str], re.Pattern[str]]:
     )
 
 
+# A label without a colon, told by brackets, by emphasis, or by a time between it and the words.
+_MARKED = re.compile(
+    rf"(?:\[(?P<box>[^\[\]:：]{{1,60}})\]|\*\*(?P<bold>[^*:：]{{1,60}})\*\*|(?P<name>[^:：\t\[\](){{}}<>*]{{1,60}}?)"
+    rf"(?=\s?{_BOXED_STAMP}))\s{{0,3}}(?P<stamp>{_BOXED_STAMP}|{_TIME}(?!\S))?\s{{0,3}}(?![:：])"
+)
 # Everything here is bounded, so that a line of any length costs the same.
 _LABEL, _ALONE = _forms(r"[^:：\t\[\]<>{}]{1,60}?", r"[^\]\[:：]{1,60}")
 _PREFIX = 200
@@ -227,6 +233,9 @@ class _Line:
     label: str | None = None  # what stands before a colon
     rest: str = ""  # what stands after it, or after the time of a line without a label
     alone: str | None = None  # what could be a label without a colon, alone on its line
+    marked: str | None = None  # what could be a label without a colon before words, and these
+    words: str = ""
+    marked_at: str | None = None  # a time beside it
     given: bool = False  # the label, before a colon or alone, is known to name a speaker
     id: str | None = None
     boxed_id: bool = False
@@ -363,6 +372,10 @@ def _look(number: int, text: str, fresh: bool, given: frozenset[str]) -> _Line:
             break
         line.id, line.boxed_id = numeral["plain"] or numeral["boxed"], bool(numeral["boxed"])
         at = numeral.end()
+    marked = _MARKED.match(head, at)
+    if marked and (marked["box"] or marked.end() < len(text)):
+        line.marked, line.words = tidy(marked["box"] or marked["bold"] or marked["name"]), text[marked.end() :]
+        line.marked_at = marked["stamp"]
     match, label, remark = _find_label(head, at, given)
     line.given = speaker_key(label) in own.keys
     # A tab parts label and words only where the label is beyond doubt.
@@ -417,6 +430,13 @@ def _assign(lines: list[_Line], given: frozenset[str]) -> None:
         given=given,
     )
     speakers |= _stated(lines)
+    marked = _marked(lines, given)
+    if sum(line.marked in marked for line in lines) > sum(line.label in speakers for line in lines):
+        speakers = frozenset()
+        for line in lines:
+            if line.marked in marked:
+                line.speaker, line.rest = line.marked, line.words
+                _take_stamp(line, line.marked_at)
     for line in lines:
         if line.label in speakers:
             line.speaker, line.rest = line.label, f"{line.remark} {line.rest}".strip()
@@ -431,6 +451,25 @@ def _assign(lines: list[_Line], given: frozenset[str]) -> None:
                 line.rest = line.text[cut.end() :] if cut else line.text
             if not line.stamped:
                 line.start = line.end = None
+
+
+def _marked(lines: Sequence[_Line], given: frozenset[str]) -> frozenset[str]:
+    """Return the labels without a colon that name two speakers or more.
+
+    Unless given they stand on a quarter of the lines, as "[Mother] said" in talk does not, and names come back.
+    What is done while speaking, as "[Laughs]", is no label.
+    """
+    keys = _given(given).keys
+    counts = Counter(line.marked for line in lines if line.marked)
+    sure = {label for label in counts if speaker_key(label) in keys}
+    found = sure | {
+        label
+        for label, count in counts.items()
+        if is_known(label) or (count >= 2 and is_name(label) and not is_remark(label))
+    }
+    if 4 * sum(counts[label] for label in found) < len(lines):
+        found = sure
+    return frozenset(found) if len(found) > 1 else frozenset()
 
 
 def _stated(lines: list[_Line]) -> frozenset[str]:
