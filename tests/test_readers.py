@@ -153,6 +153,32 @@ def test_what_looks_like_a_label_and_is_left_in_the_talk_is_counted(read, name, 
 
 
 @pytest.mark.parametrize(
+    ("line", "count"),
+    [
+        ("C I don't want to talk about it.", 1),
+        ("C; I don't want to.", 1),
+        ("C. I don't want to.", 1),
+        ("C - I don't want to.", 1),
+        ("T: And that was fine? C: I don't want to. T: No?", 2),
+        ("T: “And that was fine?” C: I don't want to.", 1),
+        ("C-section, was it?", 0),
+        ("I - I don't know, C.", 0),
+        ("A bad week, you said to C: no.", 0),
+        ("Cold in there.", 0),
+    ],
+)
+def test_a_label_that_a_missing_colon_or_line_break_hides_is_counted(read, line, count):
+    (session,) = read(f"T: How was it?\nC: Fine.\nT: Only fine?\n{line}\nC: Yes.\nI: So.\nA: Hm.")
+    assert line.removeprefix("T: ") in " ".join(u.text for u in session.utterances)
+    assert session.meta == ({"labels_in_talk": count} if count else {})
+
+
+def test_names_that_begin_a_wrapped_line_are_no_hidden_labels(read):
+    talk = "Ana: So?\nTherapist: No.\nAna: I went with\nTherapist Ruth and\nAna. She said yes - to\nAna - I think.\n"
+    assert not read(talk + "Therapist: Hm.\nAna: Yes.")[0].meta
+
+
+@pytest.mark.parametrize(
     ("label", "words"),
     [
         ("C [crying]", "[crying] No."),
@@ -216,6 +242,62 @@ def test_a_label_that_is_given_names_a_speaker_whatever_its_form(tmp_path, name,
     words = "[crying] No." if "crying" in form else "No."
     assert said(session) == [("T", "So?"), (label, words), ("T", "And then: what?"), (label.upper(), words)]
     assert not session.meta
+
+
+@pytest.mark.parametrize(
+    ("form", "start"),
+    [
+        ("[{0}] {2}", None),
+        ("[{0}] (0:0{1} - 0:09)\n{2}\n", 0),
+        ("[{0}] 14:00:0{1}\n{2}\n", 50400),
+        ("[00:00:0{1}.000 --> 00:00:09.000] [{0}] {2}", 0),
+        ("{0} [00:00:0{1}] {2}", 0),
+        ("{0} (0:0{1}) {2}", 0),
+        ("**{0}** {2}", None),
+    ],
+)
+@pytest.mark.parametrize(
+    "labels", [("Speaker 1", "Speaker 2"), ("Anna Smith", "Jane Doe"), ("SPEAKER_00", "SPEAKER_01"), ("T", "C")]
+)
+def test_labels_without_a_colon(read, form, start, labels):
+    talk = [
+        (labels[n % 2], f"{words} I said: no.") for n, words in enumerate(["How was it?", "Bad.", "So?", "[laughs]"])
+    ]
+    (session,) = read("\n".join(form.format(who, n, words) for n, (who, words) in enumerate(talk)))
+    assert said(session) == talk
+    assert [u.start_s for u in session.utterances] == [None if start is None else start + n for n in range(4)]
+
+
+@pytest.mark.parametrize("form", ["{} [0:0{}]\n{}", "**{0}**\n{2}"])
+def test_a_name_that_comes_once_above_its_words(read, form):
+    talk = [("Ann Lee", "How?"), ("Ben Tan", "Bad."), ("Ann Lee", "So?"), ("Ben Tan", "No."), ("Therapist", "Hello.")]
+    (session,) = read("\n\n".join(form.format(who, n, words) for n, (who, words) in enumerate(talk)))
+    assert said(session) == talk
+
+
+def test_labels_without_a_colon_that_are_given(read):
+    text = "[the one] How was it?\n[laughs]\n[Sam B] Bad.\n[the one] So?"
+    (session,) = read(text, labels=["The one", "Sam B"])
+    assert said(session) == [("the one", "How was it? [laughs]"), ("Sam B", "Bad."), ("the one", "So?")]
+
+
+def test_what_stands_in_brackets_among_labels_is_talk(read):
+    lines = [
+        "T: So?",
+        "[laughs] no",
+        "[Laughs] No.",
+        "C: Well.",
+        "[Mum] she said",
+        "**No** I said",
+        "I [00:03] left",
+    ] * 3
+    assert {u.speaker for u in read("\n".join(lines))[0].utterances} == {"T", "C"}
+    otter = OTTER.replace("Long.", "[Laughs] Long.\n[Sighs] Long.") * 3
+    assert {u.speaker for u in read(otter)[0].utterances} == {"Speaker 1", "Speaker 2"}
+    placeholders = OTTER.replace("Long.", "So\n[Mother] said so.\nIt was\n[Partner] who\ndid\nall of that.")
+    assert {u.speaker for u in read(placeholders)[0].utterances} == {"Speaker 1", "Speaker 2"}
+    music = "[Music] so\nand then\nI went\nhome and\nslept [Applause]\n[Applause] well\nor so\nso I\nthought\n" * 3
+    assert {u.speaker for u in read(music)[0].utterances} == {None}
 
 
 def test_a_given_label_is_no_other_one(read):
@@ -304,6 +386,43 @@ def test_times_in_text(read, first, start, end):
     (session,) = read(first + "\nC: Hi.")
     assert said(session) == [("T", "Hello."), ("C", "Hi.")]
     assert times(session) == [(start, end), (None, None)]
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        "{} {}: {}",
+        "[{}] {}: {}",
+        "{}\n{}: {}",
+        "({}) {}: {}",
+        "{1} ({0}): {2}",
+        "{1} {0}: {2}",
+        "{1}: [{0}] {2}",
+        "{1} {0}\n{2}\n",
+        "[{} - 1:20 PM] {}: {}",
+    ],
+)
+@pytest.mark.parametrize("half", ["{} AM", "{}AM", "{} am", "{} a.m.", "{}\u202fAM", "{}:00 AM"])
+def test_times_of_twelve_hours(read, form, half):
+    times_of = [half, half, half.upper().replace("AM", "PM").replace("A.M", "P.M"), half.replace("a", "p")]
+    clocks = [time.format(clock) for time, clock in zip(times_of, ("10:15", "12:01", "12:58", "1:16"), strict=True)]
+    clocks[3] = clocks[3].replace("AM", "PM")
+    talk = list(zip(("Therapist", "Client") * 2, ("Bad?", "I was.", "It was?", "Yes."), strict=True))
+    (session,) = read("\n".join(form.format(clock, *turn) for clock, turn in zip(clocks, talk, strict=True)))
+    assert said(session) == talk
+    assert [u.start_s for u in session.utterances] == [36900, 60, 46680, 47760]
+    if "20" in form:
+        assert session.utterances[3].end_s == 48000
+
+
+def test_a_time_of_twelve_hours_beside_talk(read):
+    (session,) = read("T: When?\nC: At\n10:15 am I woke.\n00:10:30 am I late?\n[10:15 - 10:16 PM] No.\n1:16 PM\nYes.")
+    assert [(u.text, u.start_s, u.end_s) for u in session.utterances[1:]] == [
+        ("At 10:15 am I woke.", None, None),
+        ("am I late?", 630, None),
+        ("No.", 80100, 80160),
+        ("Yes.", 47760, None),
+    ]
 
 
 def test_seconds_in_brackets_are_no_turn_numbers(read):
@@ -424,10 +543,117 @@ def test_what_a_service_writes_above_and_below_the_talk_is_left_out(read, head, 
 
 
 @pytest.mark.parametrize(
-    "last", ["Transcribed by my wife, all of it", "Powered by coffee", "T: Transcribed by https://otter.ai"]
+    "last",
+    ["Transcribed by my wife, all of it", "Powered by coffee", "Typed by hand", "T: Transcribed by https://otter.ai"],
 )
 def test_the_last_words_are_talk_unless_they_name_a_service(read, last):
     assert read(f"T: What was it?\nC: A letter.\n{last}")[0].utterances[-1].text.endswith(last.removeprefix("T: "))
+
+
+TWO_PAGES = [("T", "What did you feel then?"), ("C", "Nothing."), ("T", "Nothing at all?"), ("C", "No.")]
+
+
+@pytest.mark.parametrize(
+    "furniture",
+    [
+        "\n14\n",
+        "Page 2 of 14",
+        "\nPAGE 2\n",
+        "\n- 2 -\n",
+        "\fPage 2",
+        "\n14\n\f",
+        "\nStudy 14 – CONFIDENTIAL\nPage 2\n",
+        "\n2\n\n\fStudy 15 – CONFIDENTIAL\n",
+        "\nSession 2",
+        "\nSession 2\n\n3\n",
+    ],
+)
+@pytest.mark.parametrize("label", ["{}: ", "{}:\n"])
+def test_what_a_page_bears_is_no_talk(read, furniture, label):
+    lines = [label.format(who) + words for who, words in TWO_PAGES]
+    head = ["Study 14 – CONFIDENTIAL", "Session 1", ""]
+    (session,) = read("\n".join([*head, *lines[:2], furniture, *lines[2:]]))
+    assert said(session) == TWO_PAGES
+    count = sum(map(bool, furniture.replace("\f", "").split("\n")))
+    assert session.meta == {"header_lines": 2 + count}
+
+
+@pytest.mark.parametrize("head", ["{}\n\n12{}", "Page {1}\n{0}", "{}"])
+def test_heads_of_pages_that_no_title_tells(read, head):
+    pages = ["\n".join(f"{who}: {words}" for who, words in TWO_PAGES)] * 4
+    words = "Verbatim, study of sleep" if head == "{}" else "Study of sleep"
+    text = pages[0]
+    for n, page in enumerate(pages[1:]):
+        text += f"\n\n{head.format(words, n)}\n\n{page}"
+    assert said(read(text)[0]) == TWO_PAGES * 4
+
+
+@pytest.mark.parametrize(
+    ("text", "talk"),
+    [
+        # an answer has a label, or does not count up, or stands among words
+        ("T: How many?\n\nC:\n\n14\n\nT: So.", "14"),
+        ("T: How many?\nC: 14\n\nT: So.", "14"),
+        ("T: How many?\nC: Once\n14\nT: So.", "Once 14"),
+        ("T: How many?\nC: Well,\n\n14\n\n12\n\nT: So.", "Well, 14 12"),
+        ("T: Where?\nC: It was on\npage 2\nof it.\nT: So.", "It was on page 2 of it."),
+        ("T: Where?\nC:\nPage 2\nT: So.", "Page 2"),
+        ("T: So?\nC: No.\n\nYeah\n\n[nods]\n\nYeah\n\nYeah\n\nT: So.", "No. Yeah [nods] Yeah Yeah"),
+        ("T: So?\nC: No.\n\nI know\n\n4\n\nI know\n\n5\n\nT: So.", "No. I know I know"),
+        ("Week 1\n\nT: So?\nC: No.\nWeek 2\nwas bad.\nT: So.", "No. Week 2 was bad."),
+    ],
+)
+def test_numbers_and_short_lines_among_the_talk_stay(read, text, talk):
+    assert read(text)[0].utterances[1].text == talk
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        "[Recording ends at 51:20]",
+        "[Audio ends]",
+        "[Interview ends]",
+        "End of session 4",
+        "End of recording 51:20",
+        "[End of transcript 00:51:20]",
+        "-- End of session --",
+        "*** END ***",
+        "END",
+        "Anna Smith stopped transcription",
+        "Meeting ended after 00:51:20",
+        "Transcription ended after 00:51:20",
+    ],
+)
+@pytest.mark.parametrize("notes", ["", "\n\nField notes\nThe client wept", "\nNotes: she wept.\n\nTotal: 9:20"])
+def test_after_the_end_there_is_no_talk_without_a_label(read, end, notes):
+    lines = [f"{who}: {words}" for who, words in TWO_PAGES]
+    (session,) = read("\n".join([*lines, "", end]) + notes)
+    assert said(session) == TWO_PAGES
+    assert session.meta == ({"header_lines": 2} if notes else {})
+    # a pause, a new tape: the one who spoke goes on
+    assert said(read("\n".join([*lines[:2], end, "At all.", *lines[2:]]))[0])[1:3] == [
+        ("C", "Nothing. At all."),
+        TWO_PAGES[2],
+    ]
+
+
+@pytest.mark.parametrize(
+    "foot",
+    [
+        "Transcribed by JK, checked by LM",
+        "Typed by Jo K. Weber",
+        "This editable transcript was computer generated and might contain errors. People can also change it later.",
+    ],
+)
+def test_who_or_what_made_the_transcript_is_no_talk(read, foot):
+    lines = [f"{who}: {words}" for who, words in TWO_PAGES]
+    assert said(read("\n".join([*lines, "", foot]))[0]) == TWO_PAGES
+    assert said(read("\n".join([*lines, "", "[Recording ends]", foot]))[0]) == TWO_PAGES
+
+
+@pytest.mark.parametrize("line", ["so that was the end", "end", "she stopped transcription", "the session ended badly"])
+def test_words_about_an_end_are_talk(read, line):
+    assert read(f"T: So?\nC: Well,\n{line}\nand I left.")[0].utterances[1].text == f"Well, {line} and I left."
 
 
 @pytest.mark.parametrize("first", ["So how was the week?", "And that was it.", "We said we would call M. today."])
@@ -485,6 +711,53 @@ def test_words_to_somebody_are_not_a_header(read, first):
 
 def test_first_words_of_a_speaker_are_not_a_header(read):
     assert len(read("Nurse: Come in.\n\nT: a\nC: b\nT: c\nC: d")[0].utterances) == 5
+
+
+ROLES = "Therapist: How was it?\nClient: Bad.\nTherapist: Bad?\nClient: Yes."
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        "Session 4\nTherapist: Anna Smith\nClient: Jane\n\n",
+        "Therapist: Anna Smith\nClient: Jane Doe\n\n",
+        "Date: 12 March 2020\nTherapist: Anna Smith\nClient: Jane Doe\n",
+        "Session 4\n\nTherapist: Dr. Smith\nClient: Jane D.\n\n",
+        "Client: 34-year-old woman\nTherapist: male CBT therapist\n\n",
+        "SESSION TRANSCRIPT\n\nTherapist: Anna Smith, PsyD\nClient: Jane D., 34 years\nDate: 12 March 2020\n\n",
+        'Therapist: A. S.\nClient: "Jane"\nDate: 1/1/2020\n\n',
+    ],
+)
+def test_a_title_block_says_who_takes_part(read, head):
+    (session,) = read(head + ROLES)
+    assert said(session) == [tuple(line.split(": ")) for line in ROLES.split("\n")]
+    assert session.meta["header_lines"] == sum(map(bool, head.split("\n")))
+
+
+def test_a_title_block_says_of_labels_that_come_once_who_takes_part(read):
+    (session,) = read("Therapist (T): female, 45 years\nClient (C): man, 23\n\nT: a\nC: b\nT: c\nC: d")
+    assert "".join(u.text for u in session.utterances) == "abcd"
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        "Date: 3 May 2021\nTherapist: Morning, Jane\n\nClient: Morning\n\n",
+        "Date: 3 May 2021\nTherapist: Morning, Jane\nClient: Morning\n\n",
+        "Date: 2020-01-01\nTherapist: Welcome\n\nClient: Thanks for having me.\n\n",
+        "Therapist: Welcome\nClient: Cheers\n\n",
+        "Therapist: Welcome Back\nClient: Cheers Anna\n",
+        "Therapist: Item one\nClient: 3\n\n",
+        "Therapist: Item 1\nClient: 3\n",
+        "Therapist: So he is a man\nClient: A man\n\n",
+        "Therapist: How many years\nClient: 3 years\n\n",
+        "Therapist: Anna Smith\nClient: Jane Doe here\n\n",
+        "Therapist: Anna Smith.\nClient: Jane Doe.\n\n",
+    ],
+)
+def test_how_they_greet_is_no_title_block(read, head):
+    said_first = [tuple(line.split(": ")) for line in head.split("\n") if line and "Date" not in line]
+    assert said(read(head + ROLES)[0])[:2] == said_first + said(read(ROLES)[0])[: 2 - len(said_first)]
 
 
 def test_text_without_speakers_is_read_without_speakers(read):

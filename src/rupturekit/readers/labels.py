@@ -100,6 +100,11 @@ def split_remark(label: str) -> tuple[str, str]:
     return label, ""
 
 
+def is_remark(text: str) -> bool:
+    """Tell whether this is what stands in brackets of how something is said, as "laughs"."""
+    return _HOW.fullmatch(text) is not None or _CONTINUED.fullmatch(text) is not None
+
+
 def split_number(label: str) -> tuple[str, str] | None:
     """Split ``T12`` into ``T`` and ``12``; None where the number would tell people apart."""
     match = _NUMBERED.fullmatch(label)
@@ -122,7 +127,7 @@ def is_name(label: str) -> bool:
     if len(words) > 1 and "," in label:
         # "Lee, Dan" and "Dan Lee, PhD"
         words = [word.removesuffix(",") for word in words[:-1]] + words[-1:]
-        if _is_talk(label):
+        if is_talk(label):
             return False
     if not 1 <= len(words) <= 5 or len(label) > 50 or _TALK.fullmatch(label.lower()):
         return False
@@ -131,7 +136,7 @@ def is_name(label: str) -> bool:
     return all(map(_is_name_word, words)) and label.count("(") == label.count(")")
 
 
-def _is_talk(label: str) -> bool:
+def is_talk(label: str) -> bool:
     """Tell whether some word of this, but for brackets, is one of which talk is made."""
     words: list[str] = re.findall(r"[^\W\d_]+(?:['’][^\W\d_]+)?", _BRACKETED.sub(" ", label).lower().replace("’", "'"))
     return not words or any(word in _PLAIN or _TALK.fullmatch(word) for word in words)
@@ -160,7 +165,7 @@ def is_handle(label: str) -> bool:
 
 def _could_be_label(label: str) -> bool:
     """Tell whether several words that come back could be a label, in whatever form."""
-    return 2 <= len(label.split()) <= 6 and not any(char in ';!?"“”…' for char in label) and not _is_talk(label)
+    return 2 <= len(label.split()) <= 6 and not any(char in ';!?"“”…' for char in label) and not is_talk(label)
 
 
 def choose(candidates: Iterable[str | None], *, lone: bool, given: Iterable[str] = ()) -> frozenset[str]:
@@ -229,12 +234,44 @@ def missed(labels: Iterable[str | None], speakers: Collection[str]) -> int:
     return sum(
         count
         for label, count in counts.items()
-        if not _is_talk(label)
+        if not is_talk(label)
         and (
             is_name(label)
             or (count >= 3 and is_handle(label))
             or any(_is_slip(label.lower(), speaker) for speaker in near)
         )
+    )
+
+
+def hidden(lines: Iterable[tuple[str, bool]], speakers: Collection[str]) -> int:
+    """Count the speakers' labels in the talk that a missing colon or line break hides.
+
+    Parameters
+    ----------
+    lines : iterable of (str, bool)
+        Each line's words, and whether a label stood before them.
+    speakers : collection of str
+        The labels that name speakers.
+
+    Examples
+    --------
+    >>> hidden([("C I don't know.", False), ("C; No.", False), ("Only fine? C: No.", True)], {"T", "C"})
+    3
+    >>> hidden([("I - I don't know.", False), ("C-section.", False), ("I told C: no.", True)], {"I", "C"})
+    0
+    """
+    labels = [label for label in islice(speakers, 20) if label]
+    # "I" and "A" are words as well; a name may end a sentence of talk, and a line.
+    own = [re.escape(label) for label in labels if is_known(label) and label not in ("I", "A")]
+    short = [re.escape(label) for label in labels if re.fullmatch("[A-Z]{1,2}", label) and label not in ("I", "A")]
+    every = [re.escape(label) for label in labels]
+    none = ["(?!)"]
+    first = re.compile(
+        rf"(?:{'|'.join(every or none)});\s|(?:{'|'.join(own or none)})\s?[.–-]\s|(?:{'|'.join(short or none)})\s"
+    )
+    within = re.compile(rf"[.?!…]['\"’”)\]]?\s{{1,3}}(?:{'|'.join(every or none)})[:：](?!\S*//)")
+    return sum(
+        bool(not labelled and first.match(text)) + sum(1 for _ in within.finditer(text)) for text, labelled in lines
     )
 
 

@@ -10,20 +10,35 @@ from functools import lru_cache
 from itertools import pairwise
 from typing import Any, NamedTuple
 
-from rupturekit.readers.labels import choose, is_known, is_name, missed, split_number, split_remark, tidy
+from rupturekit.readers.labels import (
+    choose,
+    hidden,
+    is_known,
+    is_name,
+    is_remark,
+    is_talk,
+    missed,
+    split_number,
+    split_remark,
+    tidy,
+)
 from rupturekit.readers.raw import RawSession, Source, Utterance, clean, span
 from rupturekit.roles import role_of_label, speaker_key
 from rupturekit.transcript import Role
 
 _CLOCK = r"(?:\d{1,3}:\d{1,2}:\d{1,2}|\d{1,3}:\d{2})(?:[.,]\d{1,9})?"
+# "10:15 am I late?" is talk.
+_HALF = r"\s?[AaPp]\.?[Mm]\b\.?(?!\s(?:I|not)\b)"
+_HALVED = re.compile(rf"(?P<clock>{_CLOCK})\s?(?P<half>[AaPp])\.?[Mm]\b\.?")
+_TIME = rf"{_CLOCK}(?:{_HALF})?"
 _TO = r"\s*(?:-->|[-–—]|to)\s*"
 # A time as it stands before a label or alone: in brackets or bare, perhaps with its end.
 _STAMP = re.compile(
-    rf"[\[(<{{]?\s*(?P<start>{_CLOCK})(?:{_TO}(?P<end>{_CLOCK}))?\s*[\])>}}]?(?:[\s,;:–-]+|$|(?<=[\])>}}]))"
+    rf"[\[(<{{]?\s*(?P<start>{_TIME})(?:{_TO}(?P<end>{_TIME}))?\s*[\])>}}]?(?:[\s,;:–-]+|$|(?<=[\])>}}]))"
 )
 # Seconds need square brackets: "(2.5)" is how conversation analysts write a pause.
 _SECONDS = re.compile(rf"\[\s*(?P<start>\d+\.\d+|\d+(?=\s*s))\s*s?(?:{_TO}(?P<end>\d+(?:\.\d+)?)\s*s?)?\s*\][\s:]*")
-_BOXED_STAMP = rf"[\[(<{{]\s*(?:{_CLOCK})(?:{_TO}(?:{_CLOCK}))?\s*[\])>}}]"
+_BOXED_STAMP = rf"[\[(<{{]\s*(?:{_TIME})(?:{_TO}(?:{_TIME}))?\s*[\])>}}]"
 # As f4transkript and its kin write it, before the words or at the end of the paragraph.
 _F4 = r"#(?P<clock>\d{1,2}:\d\d:\d\d)(?:-(?P<tenth>\d))?#"
 _F4_FIRST = re.compile(rf"(?P<before>(?:[^:：#]{{1,60}}[:：]\s*)?){_F4}")
@@ -37,13 +52,18 @@ def _forms(name: str, box: str) -> tuple[re.Pattern[str], re.Pattern[str]]:
     return (
         re.compile(
             rf"(?:\*\*)?(?:\[(?P<box>{box})\]|(?P<name>{name}))"
-            rf"\s*(?P<stamp>{_BOXED_STAMP}|(?<=\s){_CLOCK})?\s*(?P<remark>\[[^:：\[\]]{{1,40}}\])?\s*(?:\*\*)?"
+            rf"\s*(?P<stamp>{_BOXED_STAMP}|(?<=\s){_TIME})?\s*(?P<remark>\[[^:：\[\]]{{1,40}}\])?\s*(?:\*\*)?"
             rf"(?P<sep>[:：](?!\d)|(?<!\d)[:：]|\t)(?!//)(?:\*\*)?\s*(?P<after>{_BOXED_STAMP})?\s*"
         ),
-        re.compile(rf"(?:\*\*)?(?P<name>{name})(?:\s*(?P<stamp>{_BOXED_STAMP}|(?<=\s){_CLOCK}))?(?:\*\*)?"),
+        re.compile(rf"(?:\*\*)?(?P<name>{name})(?:\s*(?P<stamp>{_BOXED_STAMP}|(?<=\s){_TIME}))?(?:\*\*)?"),
     )
 
 
+# A label without a colon, told by brackets, by emphasis, or by a time between it and the words.
+_MARKED = re.compile(
+    rf"(?:\[(?P<box>[^\[\]:：]{{1,60}})\]|\*\*(?P<bold>[^*:：]{{1,60}})\*\*|(?P<name>[^:：\t\[\](){{}}<>*]{{1,60}}?)"
+    rf"(?=\s?{_BOXED_STAMP}))\s{{0,3}}(?P<stamp>{_BOXED_STAMP}|{_TIME}(?!\S))?\s{{0,3}}(?![:：])"
+)
 # Everything here is bounded, so that a line of any length costs the same.
 _LABEL, _ALONE = _forms(r"[^:：\t\[\]<>{}]{1,60}?", r"[^\]\[:：]{1,60}")
 _PREFIX = 200
@@ -73,10 +93,19 @@ _SILENCE = re.compile(
     re.IGNORECASE,
 )
 _END = re.compile(
-    r"\W*(?:end of (?:the )?(?:transcript|transcription|session|recording|interview|audio|tape)"
-    r"|(?:transcript|recording|session) (?:ends|ended|stops|stopped))\W*",
+    r"\W{0,20}(?:(?:end of (?:the )?(?:transcript|transcription|session|recording|interview|audio|tape|meeting)"
+    r"(?: \d{1,4})?|(?:transcript|transcription|recording|session|interview|audio|tape|meeting)"
+    r" (?:ends|ended|stops|stopped))"
+    rf"(?:[\s,:–-]{{1,3}}(?:(?:at|after) )?{_CLOCK})?"
+    # capitals, so that it is no word of a sentence
+    r"|(?-i:[A-Z][\w.,()'’ -]{0,60}) (?:started|stopped) transcription|(?-i:END))\W{0,20}",
     re.IGNORECASE,
 )
+
+# The number of a page; a bare one is told by its place.
+_PAGE = re.compile(r"(?:Page|PAGE)\s?\d{1,4}(?:\s?(?:of|/)\s?\d{1,4})?|page \d{1,4} of \d{1,4}|[-–—]\s?\d{1,4}\s?[-–—]")
+_BARE_PAGE = re.compile(r"\d{1,3}")
+_DIGITS = re.compile(r"\d{1,6}")
 
 # What a service writes on the last line: its link or name, perhaps with more after it.
 _SERVICES = (
@@ -86,9 +115,13 @@ _SERVICES = (
 _MADE_BY = re.compile(
     r"(?:transcribed|transcription|transcript|captioned|captions|generated|created|made|produced|provided|powered)"
     r" (?:by|with|using) (?:https?://\S+|(?:www\.)?[\w-]{1,40}\.(?:ai|com|io|app|net|org)\b.{0,80}"
-    rf"|(?:microsoft |openai )?(?:{_SERVICES})\b(?:\s*\(?https?://\S+)?)\W*",
+    rf"|(?:microsoft |openai )?(?:{_SERVICES})\b(?:\s*\(?https?://\S+)?)\W*"
+    r"|this (?:editable )?transcript (?:was|is) (?:computer|machine|automatically)[ -]generated\b.{0,150}",
     re.IGNORECASE,
 )
+# "Transcribed by JK, checked by LM"
+_WHO = r"[A-Z][\w.'’-]{0,20}(?: [A-Z][\w.'’-]{0,20}){0,3}"
+_CREDIT = re.compile(rf"(?:Transcribed|Typed) by {_WHO}(?:,? (?:and )?[a-z]{{1,20}} by {_WHO})?")
 # What a service writes above the talk, as Otter does, with its words on the lines below.
 _HEADINGS = frozenset(("summary keywords", "keywords", "speakers", "summary", "overview", "outline", "action items"))
 
@@ -160,6 +193,12 @@ _KEY = re.compile(r"([^:：]{1,40})[:：]\s*(.*)")
 # "Therapist: AW (female, 45)" and "AW = therapist"
 _PRESENTED = re.compile(r"([^:：=]{1,40})[:：=]\s*(.{1,80})")
 _FEW_WORDS = 8
+# What is said of a person in the place of a name: "34-year-old woman"
+_PERSON = re.compile(
+    r"\b(?:(?:fe)?male|(?:wo)?m[ae]n|girl|boy|\d{1,2}[ -]?(?:years?|yrs?|y)(?:[ -]?(?:old|o))?"
+    r"|therapist|psychologist|counsell?or|trainee|client|patient)\b",
+    re.IGNORECASE,
+)
 _INITIAL = re.compile(r"(?<!\w)[A-Z]\.$")
 # between those who take part, but not within the brackets beside one of them
 _NEXT = re.compile(r"(?:[,;/&]|\band\b)(?![^()]{0,80}\))")
@@ -194,6 +233,9 @@ class _Line:
     label: str | None = None  # what stands before a colon
     rest: str = ""  # what stands after it, or after the time of a line without a label
     alone: str | None = None  # what could be a label without a colon, alone on its line
+    marked: str | None = None  # what could be a label without a colon before words, and these
+    words: str = ""
+    marked_at: str | None = None  # a time beside it
     given: bool = False  # the label, before a colon or alone, is known to name a speaker
     id: str | None = None
     boxed_id: bool = False
@@ -217,22 +259,28 @@ def parse(
     """
     found: list[_Line] = []
     fresh = True
-    for number, text in _unnumbered([(number, raw.strip().lstrip("\ufeff")) for number, raw in lines], given):
+    # A new page begins like a paragraph.
+    parts = ((number, part) for number, raw in lines for part in raw.replace("\f", "\n\n").split("\n"))
+    for number, text in _unnumbered([(number, part.strip().lstrip("\ufeff")) for number, part in parts], given):
         if text:
             found.append(_look(number, text, fresh, given))
         fresh = not text
-    if found and len(found[-1].text) < _PREFIX and _MADE_BY.fullmatch(found[-1].text):
+    if found and len(found[-1].text) < _PREFIX and _is_credit(found[-1]):
         del found[-1]
     _assign(found, given)
+    left_out = _after_end(found)
+    found = [line for n, line in enumerate(found) if n not in left_out]
     top, meta, roles = _header(found, below)
-    found = [line for n, line in enumerate(found) if n not in top]
+    pages = _pages(found, top)
+    found = [line for n, line in enumerate(found) if n not in top | pages]
     speaking = [line for line in found if line.speaker is not None]
     speakers = dict.fromkeys(line.speaker for line in speaking if line.speaker)
     numbered = _number(speaking)
-    if top:
-        meta["header_lines"] = len(top)
+    if not_talk := len(left_out) + len(top | pages):
+        meta["header_lines"] = not_talk
     talk = (line.label for line in found if line.speaker is None and not (_is_event(line) or is_header_key(line.label)))
-    if left := missed(talk, speakers):
+    words = ((line.rest, line.speaker is not None) for line in found)
+    if left := missed(talk, speakers) + hidden(words, speakers):
         meta["labels_in_talk"] = left
     return Parsed(tuple(_join(found)), numbered, meta, roles)
 
@@ -311,7 +359,7 @@ def _look(number: int, text: str, fresh: bool, given: frozenset[str]) -> _Line:
             break
         stamp = line.start is None and (_STAMP.match(head, at) or _SECONDS.match(head, at))
         if stamp:
-            line.start, line.end = stamp["start"], stamp["end"]
+            line.start, line.end = _clocks(stamp)
             # "10:30 was when I woke" is talk; "[10:30] I woke" and "00:10:30 I woke" are not.
             opened = head[at] in "[(<{" and ":" in stamp["start"]
             line.stamped = opened or stamp["start"].count(":") == 2 or stamp.end() == len(text)
@@ -324,6 +372,10 @@ def _look(number: int, text: str, fresh: bool, given: frozenset[str]) -> _Line:
             break
         line.id, line.boxed_id = numeral["plain"] or numeral["boxed"], bool(numeral["boxed"])
         at = numeral.end()
+    marked = _MARKED.match(head, at)
+    if marked and (marked["box"] or marked.end() < len(text)):
+        line.marked, line.words = tidy(marked["box"] or marked["bold"] or marked["name"]), text[marked.end() :]
+        line.marked_at = marked["stamp"]
     match, label, remark = _find_label(head, at, given)
     line.given = speaker_key(label) in own.keys
     # A tab parts label and words only where the label is beyond doubt.
@@ -344,7 +396,26 @@ def _f4(mark: re.Match[str]) -> str:
 
 def _take_stamp(line: _Line, stamp: str | None) -> None:
     if stamp and line.start is None and (match := _STAMP.match(stamp.strip())):
-        line.start, line.end = match["start"], match["end"]
+        line.start, line.end = _clocks(match)
+
+
+def _clocks(stamp: re.Match[str]) -> tuple[str | None, str | None]:
+    """Return start and end of a stamp, those of twelve hours as ``hh:mm:ss`` of the day."""
+    start, end = stamp["start"], stamp["end"]
+    late = end and _HALVED.fullmatch(end)
+    if late and not _HALVED.fullmatch(start):
+        # "1:15 - 1:16 PM"
+        start = f"{start} {late['half']}m"
+    return _of_day(start), end and _of_day(end)
+
+
+def _of_day(clock: str) -> str:
+    match = _HALVED.fullmatch(clock)
+    if match is None:
+        return clock
+    hour, rest = match["clock"].split(":", 1)
+    noon = 12 * (match["half"] in "Pp")
+    return f"{int(hour) % 12 + noon if int(hour) <= 12 else hour}:{rest if ':' in rest else f'{rest}:00'}"
 
 
 def _assign(lines: list[_Line], given: frozenset[str]) -> None:
@@ -359,6 +430,13 @@ def _assign(lines: list[_Line], given: frozenset[str]) -> None:
         given=given,
     )
     speakers |= _stated(lines)
+    marked = _marked(lines, given)
+    if sum(line.marked in marked for line in lines) > sum(line.label in speakers for line in lines):
+        speakers = frozenset()
+        for line in lines:
+            if line.marked in marked:
+                line.speaker, line.rest = line.marked, line.words
+                _take_stamp(line, line.marked_at)
     for line in lines:
         if line.label in speakers:
             line.speaker, line.rest = line.label, f"{line.remark} {line.rest}".strip()
@@ -373,6 +451,25 @@ def _assign(lines: list[_Line], given: frozenset[str]) -> None:
                 line.rest = line.text[cut.end() :] if cut else line.text
             if not line.stamped:
                 line.start = line.end = None
+
+
+def _marked(lines: Sequence[_Line], given: frozenset[str]) -> frozenset[str]:
+    """Return the labels without a colon that name two speakers or more.
+
+    Unless given they stand on a quarter of the lines, as "[Mother] said" in talk does not, and names come back.
+    What is done while speaking, as "[Laughs]", is no label.
+    """
+    keys = _given(given).keys
+    counts = Counter(line.marked for line in lines if line.marked)
+    sure = {label for label in counts if speaker_key(label) in keys}
+    found = sure | {
+        label
+        for label, count in counts.items()
+        if is_known(label) or (count >= 2 and is_name(label) and not is_remark(label))
+    }
+    if 4 * sum(counts[label] for label in found) < len(lines):
+        found = sure
+    return frozenset(found) if len(found) > 1 else frozenset()
 
 
 def _stated(lines: list[_Line]) -> frozenset[str]:
@@ -434,7 +531,11 @@ def _assign_alone(lines: list[_Line]) -> None:
 
 
 def _is_event(line: _Line) -> bool:
-    return is_silence(line.rest) or _END.fullmatch(line.text[:_PREFIX]) is not None
+    return is_silence(line.rest) or _is_end(line)
+
+
+def _is_end(line: _Line) -> bool:
+    return _END.fullmatch(line.text[:_PREFIX]) is not None
 
 
 def is_header_key(label: str | None) -> bool:
@@ -483,14 +584,13 @@ def _first_talk(lines: list[_Line], counts: Counter[str], *, above: bool) -> int
     """Return the place of the first line that a speaker says.
 
     ``Client: Ann Lee`` above talk that is labelled ``T:`` and ``C:`` says who takes part; so does
-    ``Client: K12`` above talk that is labelled ``K12:``, and ``K12: client``. In one block with a date or the like
-    it does so above talk that is labelled ``Client:``. The lines may end ``above`` talk in a table.
+    ``Client: K12`` above talk that is labelled ``K12:``, and ``K12: client``. Beside ``Therapist: Jo Weber`` it does so
+    above talk that is labelled ``Client:``. The lines may end ``above`` talk in a table.
     """
     repeated = sum(count for count in counts.values() if count >= 2)
     keys = {speaker_key(label) for label in counts}
-    keyed = False
+    cast: set[int] = set()
     for n, line in enumerate(lines):
-        keyed = is_header_key(line.label) or (keyed and not line.fresh)
         if line.speaker is None:
             continue
         said = line.rest
@@ -498,17 +598,60 @@ def _first_talk(lines: list[_Line], counts: Counter[str], *, above: bool) -> int
         # The block of names must be closed by an empty line.
         end = next((m for m, later in enumerate(lines[n + 1 : n + 12], n + 1) if later.fresh), None)
         closed = end is not None or (above and len(lines) <= n + 12)
-        # A label that comes back is less likely to be the header's.
-        among_facts = closed and (keyed or any(is_header_key(later.label) for later in lines[n + 1 : end]))
         a_person = is_name(said.replace(",", "")) or (said.isalnum() and (once or not said.isalpha()))
-        names_a_person = a_person and (once or among_facts) and repeated >= 3 and len(line.speaker) > 2
+        names_a_person = a_person and once and repeated >= 3 and len(line.speaker) > 2
+        if n not in cast and repeated >= 3:
+            cast = _cast(lines, n, above=above)
         presented = _presented(line, keys)
         names_a_label = once and presented is not None and presented[0] != speaker_key(line.speaker)
         is_explained = not once and presented is not None and presented[0] == speaker_key(line.speaker)
-        heads = names_a_label or ((names_a_person or is_explained) and closed)
+        heads = n in cast or names_a_label or ((names_a_person or is_explained) and closed)
         if not heads or not said or line.start or line.id:
             return n
     return len(lines)
+
+
+def _cast(lines: Sequence[_Line], n: int, *, above: bool) -> set[int]:
+    """Return which lines of the block that a line stands in say who takes part: of two labels or more, each one once.
+
+    Without a title or a date in the block, or without an empty line below it, it takes full names, or what else is said
+    of persons alone; without both it could be talk whatever it says.
+    """
+    start = next((m for m in range(n, max(n - 12, -1), -1) if lines[m].fresh), n)
+    block: list[_Line] = []
+    labels: set[str] = set()
+    closed = above
+    for line in lines[start : start + 12]:
+        if block and (line.fresh or line.speaker in labels):
+            closed = line.fresh
+            break
+        if line.speaker is not None:
+            labels.add(line.speaker)
+        elif not (is_header_key(line.label) or _looks_like_header(line.text)):
+            return set()
+        block.append(line)
+    else:
+        if not above or len(lines) > start + 12:
+            return set()
+    who = {m: line for m, line in enumerate(block, start) if line.speaker is not None}
+    bare = len(who) == len(block)
+    if len(who) < 2 or (bare and not closed):
+        return set()
+    full = bare or not closed
+    return set(who) if all(_is_person(line.rest, full=full) for line in who.values()) else set()
+
+
+def _is_person(text: str, *, full: bool) -> bool:
+    """Tell whether this is a person's name or code, or what is said of one, rather than talk."""
+    text = text.strip('"“”')
+    if not (is_short(text) or (_INITIAL.search(text[-4:]) and is_short(text[:-1]))):
+        return False
+    rest, said = _PERSON.subn(" ", text)
+    if any(len(word) > 1 and is_talk(word) for word in re.findall(r"[^\W\d_]+", rest)):
+        return False
+    is_one = is_name(text.replace(",", "")) or (text.isalnum() and not text.isalpha())
+    # Without capitals names are not told from words.
+    return bool(said) or (is_one and (not full or (" " in text and any(map(str.isupper, text)))))
 
 
 def _presented(line: _Line, keys: Collection[str]) -> tuple[str, Role] | None:
@@ -557,6 +700,58 @@ def _looks_like_header(text: str) -> bool:
     if len(text) <= 200 and _HEADER_WORDS.search(text):
         return True
     return len(text.split()) <= 10 and len(text) <= 120 and not text.endswith((".", "?", "!", "…", "]", ")"))
+
+
+def _is_credit(line: _Line) -> bool:
+    return bool(_MADE_BY.fullmatch(line.text) or (line.fresh and _CREDIT.fullmatch(line.text)))
+
+
+def _after_end(lines: list[_Line]) -> set[int]:
+    """Return which lines stand below the mark of the end, as notes do, where nobody is said to speak any more."""
+    last = max((n for n, line in enumerate(lines) if line.speaker is not None), default=len(lines))
+    end = next((n for n in range(last + 1, len(lines)) if _is_end(lines[n])), len(lines))
+    return {n for n in range(end + 1, len(lines)) if not _is_end(lines[n])}
+
+
+def _pages(lines: list[_Line], top: Collection[int]) -> set[int]:
+    """Return which lines among the talk are a page's: its number, and what is printed on every page.
+
+    What follows a label alone is that speaker's words, whatever it looks like.
+    """
+    if not any(line.speaker for line in lines):
+        return set()
+    free = [
+        n
+        for n, line in enumerate(lines)
+        if line.speaker is None and n not in top and (n == 0 or lines[n - 1].speaker is None or lines[n - 1].rest)
+    ]
+    found = {n for n in free if len(lines[n].text) <= 40 and _PAGE.fullmatch(lines[n].text)}
+
+    def apart(n: int) -> bool:
+        return (lines[n].fresh or n - 1 in found) and (n + 1 == len(lines) or lines[n + 1].fresh or n + 1 in found)
+
+    # Pages count up; answers do not.
+    numbers = [n for n in free if _BARE_PAGE.fullmatch(lines[n].text) and apart(n)]
+    if all(int(lines[a].text) < int(lines[b].text) for a, b in pairwise(numbers)):
+        found.update(numbers)
+    # "Session 2" where "Session 1" stands above the first talk, and the title
+    titles = {_form(lines[n].text) for n in top} - {""}
+    found |= {n for n in free if (lines[n].fresh or n - 1 in found) and _form(lines[n].text) in titles}
+    heads = [
+        n
+        for n in free
+        if n not in found
+        and apart(n)
+        and _looks_like_header(lines[n].text)
+        and (_HEADER_WORDS.search(lines[n].text) or not found.isdisjoint((n - 1, n + 1)))
+    ]
+    counts = Counter(lines[n].text for n in heads)
+    return found | {n for n in heads if counts[lines[n].text] >= 3}
+
+
+def _form(text: str) -> str:
+    """Return a short line without its numbers, if it holds a letter."""
+    return _DIGITS.sub("#", text) if len(text) <= 120 and any(map(str.isalpha, text)) else ""
 
 
 def _number(speaking: list[_Line]) -> bool:
@@ -618,7 +813,7 @@ def _join(lines: list[_Line]) -> list[Utterance]:
         open_, parts = None, []
 
     for line in lines:
-        if _END.fullmatch(line.text[:_PREFIX]) and len(line.text) < _PREFIX:
+        if _is_end(line) and len(line.text) < _PREFIX:
             continue
         silent = line.speaker is None and is_silence(line.rest)
         if line.stamped and not line.rest and line.speaker is None:
