@@ -224,19 +224,17 @@ def about(tiers: Sequence[tuple[str, str, Sequence[tuple[float | None, float | N
             spans.append((since, end))
     starts = [start for start, _ in spans]
     before = [0.0, *accumulate(end - start for start, end in spans)]
+    words = [sum(len(text.split()) for _, _, text in said) for _, _, said in tiers]
 
     def talked(until: float) -> float:
         n = bisect_right(starts, until)
         return before[n] - max(spans[n - 1][1] - until, 0.0) if n else 0.0
 
-    def words(n: int) -> int:
-        return sum(len(value.split()) for _, _, value in tiers[n][2])
-
     return {
         n
         for n, of in found.items()
         if sum(talked(end) - talked(start) - (end - start) / 2 for start, end, _ in _timed(tiers[n][2])) > 0
-        and words(n) <= words(of)
+        and words[n] <= words[of]
     }
 
 
