@@ -115,11 +115,15 @@ def is_unknown(label: str) -> bool:
     >>> [is_unknown(label) for label in ("UNK", "Unknown speaker", "Unidentified 2", "Unkel", "Observer")]
     [True, True, True, False, False]
     """
-    return not _UNKNOWN.isdisjoint(re.findall(r"[^\W\d_]+", speaker_key(label)))
+    return not _UNKNOWN.isdisjoint(_words_of(label))
 
 
-def _is_beside(key: str) -> bool:
-    return not _BESIDE.isdisjoint(re.findall(r"[^\W\d_]+", key))
+def _is_beside(label: str) -> bool:
+    return not _BESIDE.isdisjoint(_words_of(label))
+
+
+def _words_of(label: str) -> list[str]:
+    return re.findall(r"[^\W\d_]+", speaker_key(label))
 
 
 def _role_of_words(label: str) -> Role | None:
@@ -332,15 +336,11 @@ def assign_roles(
         lacking = "therapist" if "therapist" not in roles.values() else "client"
         if given:
             raise RoleError(f"the given roles leave the session without a {lacking}; speakers: {_list(keys)}")
-        if lacking == "client" and len(roles) == len(keys) and any(map(_is_beside, keys)):
-            raise RoleError(
-                "the labels name nobody who could be the client. If one of them is or speaks for the client, say so "
-                f"(--roles LABEL=client). Speakers: {_list(keys)}"
-            )
         if roles.keys() & ({*main} if two else words) and {"therapist", "client"} & {*roles.values()}:
             known = "client" if lacking == "therapist" else "therapist"
             raise RoleError(
-                f"the labels name a {known}, but no {lacking}. Say who that is (--roles LABEL={lacking}). "
+                f"the labels name a {known}, but no {lacking}, and nobody who could be the {lacking} for sure. Say who "
+                f"is or speaks for the {lacking} (--roles LABEL={lacking}). "
                 f"Speakers: {_list(keys)}"
             )
         source = "inferred"

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from rupturekit.readers.labels import choose, is_known, is_name, missed, split_remark, tidy
+from rupturekit.readers.labels import choose, is_known, is_name, is_remark, missed, tidy
 from rupturekit.readers.raw import RawSession, Source, Utterance, clean, span
 from rupturekit.readers.text import is_silence, split_label
 from rupturekit.roles import speaker_key
@@ -183,7 +183,7 @@ def _box(line: str) -> tuple[str, str] | None:
     """Split a line into what stands in brackets before it and the rest; None if that is a remark."""
     line = line.strip()
     match = _BOX.match(line)
-    if match is None or split_remark(f"- {match[0].strip()}")[1]:
+    if match is None or is_remark(match[1].strip()):
         return None
     return tidy(match[1]), line[match.end() :]
 

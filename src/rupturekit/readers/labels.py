@@ -260,19 +260,18 @@ def hidden(lines: Iterable[tuple[str, bool]], speakers: Collection[str]) -> int:
     >>> hidden([("I - I don't know.", False), ("C-section.", False), ("I told C: no.", True)], {"I", "C"})
     0
     """
+
+    def one_of(some: Iterable[str]) -> str:
+        return f"(?:{'|'.join(map(re.escape, some)) or '(?!)'})"
+
     labels = [label for label in islice(speakers, 20) if label]
     # "I" and "A" are words as well; a name may end a sentence of talk, and a line.
-    own = [re.escape(label) for label in labels if is_known(label) and label not in ("I", "A")]
-    short = [re.escape(label) for label in labels if re.fullmatch("[A-Z]{1,2}", label) and label not in ("I", "A")]
-    every = [re.escape(label) for label in labels]
-    none = ["(?!)"]
-    first = re.compile(
-        rf"(?:{'|'.join(every or none)});\s|(?:{'|'.join(own or none)})\s?[.–-]\s|(?:{'|'.join(short or none)})\s"
-    )
-    within = re.compile(rf"[.?!…]['\"’”)\]]?\s{{1,3}}(?:{'|'.join(every or none)})[:：](?!\S*//)")
-    return sum(
-        bool(not labelled and first.match(text)) + sum(1 for _ in within.finditer(text)) for text, labelled in lines
-    )
+    no_words = [label for label in labels if label not in ("I", "A")]
+    own = one_of(filter(is_known, no_words))
+    short = one_of(label for label in no_words if re.fullmatch("[A-Z]{1,2}", label))
+    first = re.compile(rf"{one_of(labels)};\s|{own}\s?[.–-]\s|{short}\s")
+    within = re.compile(rf"[.?!…]['\"’”)\]]?\s{{1,3}}{one_of(labels)}[:：](?!\S*//)")
+    return sum(bool(not labelled and first.match(text)) + len(within.findall(text)) for text, labelled in lines)
 
 
 def _is_slip(one: str, other: str) -> bool:

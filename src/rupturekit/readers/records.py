@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
+from functools import cache
 from itertools import zip_longest
 from statistics import median
 from typing import Any
@@ -90,6 +91,7 @@ def find_fields(
         If ``columns`` speaks of a field that does not exist or of a name that is not there, or if no usual name for
         the words has words under it.
     """
+    under = cache(lambda name: Cells(cells(name))) if cells else None
     by_normal: dict[str, str] = {}
     for name in names:
         by_normal.setdefault(normal(name), name)
@@ -110,12 +112,12 @@ def find_fields(
         # A column the user gave to one field is not another one's as well.
         free = [by_normal[n] for n in usual if n in by_normal and (key == "role" or by_normal[n] not in found.values())]
         if free:
-            worded = (name for name in free if Cells(cells(name)).are_words) if key == "text" and cells else iter(free)
+            worded = (name for name in free if under(name).are_words) if key == "text" and under else iter(free)
             found[key] = next(worded, free[0])
     if columns and "speaker" in columns:
         found.pop("role", None)
-    if cells and "text" in found and "text" not in (columns or {}):
-        _check_words(found, names, cells, source)
+    if under and "text" in found and "text" not in (columns or {}):
+        _check_words(found, names, under, source)
     return found
 
 
@@ -130,14 +132,12 @@ class Cells:
         self.length = sum(map(len, self.filled))
 
 
-def _check_words(
-    found: Mapping[str, str], names: Sequence[str], cells: Callable[[str], Iterable[object]], source: Source
-) -> None:
+def _check_words(found: Mapping[str, str], names: Sequence[str], under: Callable[[str], Cells], source: Source) -> None:
     """Raise the error where what is called like the words is not these: marks, or one value beside longer words."""
-    words = Cells(cells(found["text"]))
+    words = under(found["text"])
     if words.are_words or len(words.filled) < 2:
         return
-    others = (Cells(cells(name)) for name in names if name and name not in found.values())
+    others = (under(name) for name in names if name and name not in found.values())
     if words.are_marks or any(other.are_words and other.length > words.length for other in others):
         raise source.error(
             f"under the name {normal(found['text'])!r} stand only numbers or codes, or one and the same value",

@@ -88,9 +88,12 @@ def _parted(
 ) -> Iterator[tuple[int, dict[str, Any]]]:
     """Take the labels off the words, if these begin with labels; several may speak in one cell."""
     speakers = labels_in([text for _, record in records if isinstance(text := record.get("text"), str)], given)
+    if not speakers:
+        yield from records
+        return
     for line, record in records:
         said: list[dict[str, Any]] = []
-        for text in str(record["text"]).split("\n") if speakers and record.get("text") else []:
+        for text in str(record.get("text") or "").split("\n"):
             label, words = split_label(text, given=given) or (None, text)
             if label in speakers:
                 said.append({"speaker": label, "text": words})
@@ -98,10 +101,12 @@ def _parted(
                 said[-1]["text"] += f"\n{text}"
             else:
                 said.append({"text": text})
-        for n, part in enumerate(said or [record]):
-            # a cell begins with its first speaker and ends with its last
-            start, end = record.get("start") if n == 0 else None, record.get("end") if n + 1 >= len(said) else None
-            yield line, {**record, **part, "start": start, "end": end}
+        # a cell begins with its first speaker and ends with its last
+        for part in said[1:]:
+            part["start"] = None
+        for part in said[:-1]:
+            part["end"] = None
+        yield from ((line, record | part) for part in said)
 
 
 def labels_in(column: Sequence[str], given: frozenset[str]) -> frozenset[str]:

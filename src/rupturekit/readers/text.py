@@ -596,8 +596,7 @@ def _first_talk(lines: list[_Line], counts: Counter[str], *, above: bool) -> int
         said = line.rest
         once = counts[line.speaker] == 1
         # The block of names must be closed by an empty line.
-        end = next((m for m, later in enumerate(lines[n + 1 : n + 12], n + 1) if later.fresh), None)
-        closed = end is not None or (above and len(lines) <= n + 12)
+        closed = any(later.fresh for later in lines[n + 1 : n + 12]) or (above and len(lines) <= n + 12)
         a_person = is_name(said.replace(",", "")) or (said.isalnum() and (once or not said.isalpha()))
         names_a_person = a_person and once and repeated >= 3 and len(line.speaker) > 2
         if n not in cast and repeated >= 3:
@@ -813,7 +812,7 @@ def _join(lines: list[_Line]) -> list[Utterance]:
         open_, parts = None, []
 
     for line in lines:
-        if _is_end(line) and len(line.text) < _PREFIX:
+        if _is_end(line):
             continue
         silent = line.speaker is None and is_silence(line.rest)
         if line.stamped and not line.rest and line.speaker is None:
