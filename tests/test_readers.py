@@ -1520,6 +1520,8 @@ def test_a_whole_transcript_in_one_cell_beside_the_comments(tmp_path):
         "{n}|{said}|{who}",
         "0:0{n} - 0:0{n}|{who}|{said}|flat, one word, possibly W{n}",
         "{who}|W2|{said}|flat, one word, possibly W{n}",
+        "{who}|{said}|Note {n}: she seems flat, and turns the blame on to herself",
+        "{who}|{said}|Initial noting: she seems flat, and turns the blame on to herself",
     ],
 )
 def test_the_column_next_to_the_speakers_is_the_talk_however_long_the_comments(tmp_path, labels, row):

@@ -128,6 +128,17 @@ def test_a_role_that_nobody_else_can_have_is_told_by_the_labels(lines, roles, so
     assert "roles_inferred" not in meta["flags"]
 
 
+@pytest.mark.parametrize("labels", [("P", "C"), ("PT", "CL"), ("C", "P"), ("Trainee therapist", "Client")])
+def test_labels_that_both_may_mean_the_client_are_told_apart_by_the_talk(labels: tuple[str, str]) -> None:
+    first, second = labels
+    asked = ["How have you been since last week?", "What was keeping you awake?", "How does that feel for you?"]
+    told = ["Not great, honestly. I didn't sleep.", "Work. I kept going over what my boss said.", "I hate it, I guess."]
+    lines = [line for q, a in zip(asked, told) for line in (f"{first}: {q}", f"{second}: {a}")]
+    transcript = segment(raw(*lines, *lines), id="s")
+    assert {turn.speaker: turn.role for turn in transcript} == {first: "therapist", second: "client"}
+    assert transcript.meta["role_source"] == ("labels" if "Client" in labels else "inferred")
+
+
 @pytest.mark.parametrize("label", ["Observer", "Interpreter (Ana)", "Trainee"])
 def test_who_is_only_beside_is_not_made_the_client(label: str) -> None:
     talk = raw("Therapist: How was it?", f"{label}: He says that it was long.", "Therapist: And then?")

@@ -136,7 +136,9 @@ def _role_of_words(label: str) -> Role | None:
     for pair, role in _PAIRS.items():
         if pair in joined:
             return role
-    found = [_WORDS[word] for word in words if word in _WORDS]
+    named = [word for word in words if word in _WORDS]
+    # a "trainee therapist" is one
+    found = [_WORDS[word] for word in named if word != "trainee" or len(named) == 1]
     # "the patient's mother" is the mother
     return "other" if "other" in found else found[0] if found else None
 
@@ -336,8 +338,10 @@ def assign_roles(
         lacking = "therapist" if "therapist" not in roles.values() else "client"
         if given:
             raise RoleError(f"the given roles leave the session without a {lacking}; speakers: {_list(keys)}")
-        if roles.keys() & ({*main} if two else words) and {"therapist", "client"} & {*roles.values()}:
-            known = "client" if lacking == "therapist" else "therapist"
+        known = "client" if lacking == "therapist" else "therapist"
+        # "P" and "C" may both mean the client: then the talk tells them apart
+        ambiguous = two and all(roles.get(key) == known for key in main)
+        if known in roles.values() and roles.keys() & ({*main} if two else words) and not ambiguous:
             raise RoleError(
                 f"the labels name a {known}, but no {lacking}, and nobody who could be the {lacking} for sure. Say who "
                 f"is or speaks for the {lacking} (--roles LABEL={lacking}). "

@@ -182,7 +182,7 @@ def _labelled(rows: Sequence[Row], given: frozenset[str], columns: Mapping[str, 
     if names & _SPEAKER_NAMES or "speaker" in (columns or {}):
         return []
     filled = _columns(rows)
-    places = [n for n, column in enumerate(filled) if labels_in(column, given)]
+    places = [n for n, column in enumerate(filled) if len(labels_in(column, given)) > 1]
     if len(filled) < 2 or len(places) != 1:
         return []
     found: list[Row] = []
