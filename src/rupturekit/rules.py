@@ -463,26 +463,26 @@ class _Pattern:
             if gap:
                 regex += rf"(?:\s(?!(?:[.?!]|not|never|nobody|hardly)\s)\S+){{0,{gap[1]}}}?"
                 continue
-            any_of = _any_of(map(_phrase, filter(None, element)), self._next(place), otherwise)
+            any_of = _any_of(map(_phrase, filter(None, element)), self._goes_on(place), otherwise)
             regex += (_BETWEEN if regex else "") + (f"(?:{any_of})?" if "" in element else any_of)
         return rf"{regex}(?=\s)"
 
     @property
-    def anchors(self) -> list[set[str]]:
+    def anchors(self) -> list[frozenset[str]]:
         """Words for each element that must be there: every match holds one of each, in this order."""
         needed = [i for i, e in enumerate(self.elements) if "" not in e and not _GAP.match(e[0])]
-        return [words for i in needed if (words := _anchor(self.elements[i], self._next(i)))]
+        return [words for i in needed if (words := _anchor(self.elements[i], self._goes_on(i)))]
 
-    def _next(self, place: int) -> frozenset[str]:
-        """Return the norms with which a match may go on after an element."""
-        following: set[str] = set()
+    def _goes_on(self, place: int) -> bool:
+        """Tell whether a match may go on, after an element, with a word before which another may be left out."""
         for element in self.elements[place + 1 :]:
             if _GAP.match(element[0]):
-                break
-            following.update(_phrase(phrase)[0] for phrase in element if phrase)
+                return False
+            if _begins_after_else(element):
+                return True
             if "" not in element:
-                break
-        return frozenset(following)
+                return False
+        return False
 
     @property
     def ways(self) -> int:
@@ -491,12 +491,8 @@ class _Pattern:
         for place, element in enumerate(self.elements):
             if gap := _GAP.match(element[0]):
                 ways *= 2 * (int(gap[1]) + 1)  # its last word may be a filler, and need not be
-                continue
-            phrases = [_phrase(phrase) if phrase else () for phrase in element]
-            following = self._next(place)
-            unsaid = [sum(form is not None for form in _else(phrase, following, _ELSE)) for phrase in phrases if phrase]
-            lengths = {len(phrase) - n for phrase, most in zip(phrases, [*unsaid, 0]) for n in range(most + 1)}
-            ways *= len(lengths) * (1 + any(_FILLERS.intersection(p[:1]) for p in phrases))
+            else:
+                ways *= _ways(element, self._goes_on(place))
         return ways
 
     @property
@@ -510,7 +506,24 @@ def _phrase(phrase: str) -> tuple[str, ...]:
     return _norms(phrase)
 
 
-def _any_of(phrases: Iterable[tuple[str, ...]], then: frozenset[str], otherwise: Mapping[str, str]) -> str:
+# The same elements stand in hundreds of patterns, so what is asked of one is kept: half of the time in which rules load.
+
+
+@lru_cache(maxsize=1 << 13)
+def _begins_after_else(element: tuple[str, ...]) -> bool:
+    return any(_BEFORE_ELSE.fullmatch(_phrase(phrase)[0]) for phrase in element if phrase)
+
+
+@lru_cache(maxsize=1 << 13)
+def _ways(element: tuple[str, ...], goes_on: bool) -> int:
+    """Return in how many lengths an element can be said, twice that where a phrase begins with a filler."""
+    phrases = [_phrase(phrase) if phrase else () for phrase in element]
+    unsaid = [sum(form is not None for form in _else(phrase, goes_on, _ELSE)) for phrase in phrases if phrase]
+    lengths = {len(phrase) - n for phrase, most in zip(phrases, [*unsaid, 0]) for n in range(most + 1)}
+    return len(lengths) * (1 + any(_FILLERS.intersection(p[:1]) for p in phrases))
+
+
+def _any_of(phrases: Iterable[tuple[str, ...]], goes_on: bool, otherwise: Mapping[str, str]) -> str:
     """Return what matches any of the phrases, the longest that can be: "any of this" is not read as "any".
 
     Phrases that begin alike share their beginning: compiling takes as long as the expression is.
@@ -518,7 +531,7 @@ def _any_of(phrases: Iterable[tuple[str, ...]], then: frozenset[str], otherwise:
     tree: dict[str, Any] = {}
     for phrase in phrases:
         place = tree
-        for norm, form in zip(phrase, _else(phrase, then, otherwise)):
+        for norm, form in zip(phrase, _else(phrase, goes_on, otherwise)):
             place = place.setdefault(_word(norm, form), {})
         place[""] = {}  # a phrase ends here
     return _branches(tree)
@@ -530,12 +543,15 @@ def _branches(tree: Mapping[str, Any], before: str = "") -> str:
     return f"(?:{any_of})?" if "" in tree else any_of
 
 
-def _else(phrase: tuple[str, ...], then: frozenset[str], otherwise: Mapping[str, str]) -> list[str | None]:
-    """Return for each word of a phrase how else it may be said, as what follows allows; "" is to leave it out."""
+def _else(phrase: tuple[str, ...], goes_on: bool, otherwise: Mapping[str, str]) -> list[str | None]:
+    """Return for each word of a phrase how else it may be said, as what follows allows; "" is to leave it out.
+
+    ``goes_on`` tells whether a match may go on with a word that allows it for the phrase's last.
+    """
     pairs = itertools.pairwise(phrase)
     forms = [otherwise.get(norm) if _BEFORE_ELSE.fullmatch(after) else None for norm, after in pairs]
     forms = [_ARTICLES.get(norm, form) for norm, form in zip(phrase, forms)]
-    forms.append(otherwise.get(phrase[-1]) if any(map(_BEFORE_ELSE.fullmatch, then)) else None)
+    forms.append(otherwise.get(phrase[-1]) if goes_on else None)
     # "I not want talk"
     return [
         form if norm != "to" or before not in _WANTS else "" for before, norm, form in zip(("", *phrase), phrase, forms)
@@ -611,16 +627,17 @@ def _form(norms: Sequence[str], line: str) -> str:
     return "plain"
 
 
-def _anchor(element: Sequence[str], then: frozenset[str]) -> set[str]:
+@lru_cache(maxsize=1 << 13)
+def _anchor(element: tuple[str, ...], goes_on: bool) -> frozenset[str]:
     # of each alternative its rarest word; none where all of one may be left out
     out: set[str] = set()
     for phrase in map(_phrase, element):
-        said = [norm for norm, form in zip(phrase, _else(phrase, then, _ELSE)) if form is None]
+        said = [norm for norm, form in zip(phrase, _else(phrase, goes_on, _ELSE)) if form is None]
         if not said:
-            return set()
+            return frozenset()
         word = max(said, key=lambda w: (w not in _PLAIN and w.isalnum(), len(w)))
         out.update(_SAME.get(word, (word,)))
-    return out
+    return frozenset(out)
 
 
 class _Anchors:
