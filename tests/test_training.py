@@ -167,33 +167,6 @@ def test_further_readings_are_learned_from_and_not_measured_against(trained, bas
     assert said > of_raters + 1
 
 
-def test_talk_of_another_kind_is_learned_from_and_not_measured(trained, base, table, tmp_path):
-    _, facts = trained
-    with pytest.raises(ValueError, match="group g0 is to be measured and is among those for training only"):
-        train([table], base, tmp_path / "none", also=[table], n_folds=2)
-    same = tmp_path / "later.csv"
-    same.write_text("session_id,turn,speaker,text,group\nlater,0,T,how was it,g1\nlater,1,C,fine,g1\n", "utf-8")
-    coded = {"session": "later", "turn": 0, "raters": ["M"], "codes": {}}
-    same.with_name("later.labels.jsonl").write_text(json.dumps(coded) + "\n", "utf-8")
-    with pytest.raises(ValueError, match="group g1 is to be measured"):
-        train([table], base, tmp_path / "none", also=[same], n_folds=2)
-    other, lines = tmp_path / "visits.csv", ["session_id,turn,speaker,text"]
-    layer = []
-    for visit in range(12):
-        for turn, text in enumerate(("how was it", "we went for a walk", "and then", "this is not helping")):
-            lines.append(f"visit{visit},{turn},{'TC'[turn % 2]},{text}")
-            said = {"C5": {"M": {"clarity": 3, "spans": [[0, 18]]}}} if turn == 1 else {}
-            layer.append({"session": f"visit{visit}", "turn": turn, "raters": ["M"], "codes": said})
-    other.write_text("\n".join(lines) + "\n", "utf-8")
-    (tmp_path / "visits.labels.jsonl").write_text("".join(json.dumps(line) + "\n" for line in layer), "utf-8")
-    more = train([table], base, tmp_path / "toy", also=[other], n_folds=2, settings=SETTINGS, draws=5)
-    assert [(r["n"], r["gold"]) for r in more["turns"]] == [(r["n"], r["gold"]) for r in facts["turns"]]
-    assert "12 further sessions (visits, 48 coded\nturns)" in (tmp_path / "toy" / "README.md").read_text("utf-8")
-    talk = Transcript("s", (Turn(0, "T", "therapist", "how was it"), Turn(1, "C", "client", "we went for a walk")))
-    said, of_raters = (Classifier.load(folder)(talk).families[1, 0] for folder in (tmp_path / "toy", trained[0]))
-    assert said > of_raters + 1
-
-
 def test_training_goes_on_from_the_weights_that_annotate(trained):
     out, _ = trained
     tokenizer, recipe = read_base(out, SETTINGS.recipe)

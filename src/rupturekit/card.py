@@ -40,12 +40,6 @@ def write_card(out: Path, config: Mapping[str, Any], facts: dict[str, Any]) -> N
             f" Of the real sessions, {turns} turns were read again by further\ncoders; what these gave was trained on "
             "beside the raters' codes, and no figure is against it."
         )
-    for row in facts.get("also", ()):
-        n = row["coded client turns"] + row["coded therapist turns"]
-        made_up += (
-            f" {row['sessions']} further sessions ({row['corpus']}, {n} coded\nturns) were trained on in every fold "
-            "and never tested on."
-        )
     source = "Every figure here is agreement with the raters of these tables, no more."
     if {row["corpus"] for row in facts["data"]} <= SHARED:
         source = SHARED_NOTE

@@ -330,19 +330,17 @@ def cross_validate(
     fold: Sequence[int],
     start: Encoder | None = None,
     taught: Sequence[AnnotatedTranscript] | None = None,
-    also: Sequence[AnnotatedTranscript] = (),
 ) -> list[Predicted]:
     """Return what models that never saw a session's group say of it.
 
     ``start`` is where every fold begins: the encoder after the synthetic stage. ``taught`` are the same sessions with
-    the codes to learn from, where these are other ones. ``also`` are further sessions that every fold learns from.
+    the codes to learn from, where these are other ones.
     """
-    to_learn, always = lessons(taught or sessions, settings.soft), lessons(also, settings.soft)
+    to_learn = lessons(taught or sessions, settings.soft)
     out: dict[int, Predicted] = {}
     for k in sorted(set(fold)):
         print(f"fold {k + 1} of {len(set(fold))}", flush=True)
-        others = [s for s, f in zip(to_learn, fold) if f != k]
-        model = fit([*others, *always], base, tokenizer, settings, start=start)
+        model = fit([s for s, f in zip(to_learn, fold) if f != k], base, tokenizer, settings, start=start)
         test = [i for i, f in enumerate(fold) if f == k]
         said = predict(model, [sessions[i].transcript for i in test], tokenizer, settings.recipe)
         out.update(zip(test, said))
@@ -369,7 +367,6 @@ def train(
     *,
     synthetic: Sequence[str | Path] = (),
     readings: str | Path | None = None,
-    also: Sequence[str | Path] = (),
     rule_groups: str | Path | None = None,
     n_folds: int = 3,
     version: str = "1",
@@ -396,9 +393,6 @@ def train(
     readings : path-like, optional
         Folder with further label layers of the tables (``X.labels.jsonl`` for ``X.csv``): what more coders made of the
         same sessions, for training only. Figures, calibration and thresholds are against the tables' own.
-    also : sequence of path-like
-        Coded sessions of another kind, such as talk without a rupture, for training only: in every fold and in the
-        model that is written; no figure, calibration or threshold is of them. No group may be in both.
     rule_groups : path-like, optional
         List of the groups that the rules were written from; they do not calibrate.
     version : str
@@ -434,20 +428,15 @@ def train(
     if readings and not more:
         raise ValueError(f"{readings}: no label layer of these tables, such as {layers[0][1].name}")
     taught = merged([*sessions, *more])
-    besides = [s for table in also for s in read_coded(table)]
-    if both := {group_of(s) for s in besides} & {group_of(s) for s in sessions}:
-        raise ValueError(f"group {min(both)} is to be measured and is among those for training only; take one out")
     written = [s for path in synthetic for s in read_synthetic(path)]
     tokenizer, recipe = read_base(base, settings.recipe)
     settings = replace(settings, recipe=recipe)
     fold = folds(sessions, n_folds)
     start = fit_synthetic(lessons(written, settings.soft), base, tokenizer, settings)
-    held = hold(
-        sessions, cross_validate(sessions, base, tokenizer, settings, fold, start, taught, besides), rule_groups
-    )
+    held = hold(sessions, cross_validate(sessions, base, tokenizer, settings, fold, start, taught), rule_groups)
     print("training on all sessions", flush=True)
-    model = fit(lessons([*taught, *besides], settings.soft), base, tokenizer, settings, start=start)
-    texts = (turn.text for s in (*sessions, *besides, *written) for turn in s.transcript)
+    model = fit(lessons(taught, settings.soft), base, tokenizer, settings, start=start)
+    texts = (turn.text for s in (*sessions, *written) for turn in s.transcript)
     smaller, recipe = trim(model, tokenizer, settings.recipe, texts)
     config: dict[str, Any] = {"name": Path(out).name, "version": version, "base": name_of(base), "language": "en"}
     config |= {**configuration(calibrate(held)), "recipe": asdict(recipe)}
@@ -462,7 +451,6 @@ def train(
         "minutes": (time.monotonic() - started) / 60,
         "synthetic": (len(written), sum(len(s.transcript) for s in written)),
         "readings": sum(len(votes(s)) for s in more),
-        "also": data_facts(besides),
         "marker_counts": {
             name: sum(v.is_gold(name) for s in sessions for v in votes(s).values()) for name in MARKERS
         },
@@ -472,18 +460,17 @@ def train(
     if ablations:
         alone = replace(settings.recipe, window=settings.recipe.piece + 4, before=0, after=0)
         variants = {
-            "no synthetic sessions": (settings, [], taught, besides),
-            "no context (each turn alone)": (replace(settings, recipe=alone, batch=16), written, taught, besides),
-            "no soft labels": (replace(settings, soft=False), written, taught, besides),
-            "no session features": (replace(settings, features=False), written, taught, besides),
-            **({"no further readings": (settings, written, sessions, besides)} if more else {}),
-            **({"no talk of another kind": (settings, written, taught, [])} if besides else {}),
+            "no synthetic sessions": (settings, [], taught),
+            "no context (each turn alone)": (replace(settings, recipe=alone, batch=16), written, taught),
+            "no soft labels": (replace(settings, soft=False), written, taught),
+            "no session features": (replace(settings, features=False), written, taught),
+            **({"no further readings": (settings, written, sessions)} if more else {}),
         }
         facts["ablations"] = [_ablation_row("whole recipe", facts)]
-        for label, (without, invented, codes, more_talk) in variants.items():
+        for label, (without, invented, codes) in variants.items():
             print(label, flush=True)
             begin = fit_synthetic(lessons(invented, without.soft), base, tokenizer, without)
-            said = cross_validate(sessions, base, tokenizer, without, fold, begin, codes, more_talk)
+            said = cross_validate(sessions, base, tokenizer, without, fold, begin, codes)
             without_it = replace(held, predicted=said)
             found = annotate_held_out(without_it, fold)
             facts["ablations"].append(_ablation_row(label, measure(without_it, found, fold, draws)))

@@ -109,14 +109,6 @@ def add_train(commands: Any) -> None:
         help="further label layers of the tables, X.labels.jsonl, for training only, such as data/readings",
     )
     parser.add_argument(
-        "--also",
-        nargs="*",
-        type=Path,
-        default=[],
-        metavar="TABLE",
-        help="coded tables of another kind of talk, for training only: in every fold, and never measured",
-    )
-    parser.add_argument(
         "--rule-groups",
         type=Path,
         metavar="FILE",
@@ -148,7 +140,7 @@ def _train(args: argparse.Namespace) -> int:
     given = [bool(part) for part in (args.tables, args.base, args.codes, args.init)]
     if given not in ([True, True, False, False], [False, False, True, True]):
         return complain("give tables and --base, or --codes and --init", 2)
-    apart = ("synthetic", "readings", "also", "rule_groups", "layers", "ablations", "held_out")
+    apart = ("synthetic", "readings", "rule_groups", "layers", "ablations", "held_out")
     if args.codes and (alien := [name for name in apart if getattr(args, name)]):
         return complain(f"--{alien[0].replace('_', '-')} does not go with --codes", 2)
     if args.layers is not None and args.layers < 1:
@@ -177,7 +169,6 @@ def _train(args: argparse.Namespace) -> int:
             args.out,
             synthetic=args.synthetic,
             readings=args.readings,
-            also=args.also,
             rule_groups=args.rule_groups,
             n_folds=args.folds,
             settings=Settings(seed=args.seed, layers=args.layers),
