@@ -147,6 +147,18 @@ def test_read_says_how_many_sessions_a_table_holds_and_read_all_gives_them(tmp_p
     assert [t.id for t in rk.read_all(file, columns=columns)] == ["a", "b", "c"]
 
 
+def test_an_unclear_session_is_named_by_file_and_place(tmp_path: Path) -> None:
+    file = tmp_path / "all.csv"
+    file.write_text("session,speaker,text\nAna,T,Well?\nAna,C,So so.\nBen,,Well?\nBen,,So so.\n", "utf-8")
+    with pytest.raises(rk.RoleError, match=r"all\.csv, session 2 of 2: no utterance has a speaker's label") as caught:
+        rk.read_all(file)
+    assert "Ben" not in str(caught.value)
+    alone = tmp_path / "alone.txt"
+    alone.write_text("Well?\nSo so.\n", "utf-8")
+    with pytest.raises(rk.RoleError, match=r"alone\.txt: no utterance"):
+        rk.read(alone)
+
+
 def test_a_rupture_that_the_model_alone_found_is_told_to_the_rules(monkeypatch: pytest.MonkeyPatch) -> None:
     class Answers:
         """Marks a therapist turn, which counts only where it answers a rupture."""

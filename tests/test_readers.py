@@ -575,7 +575,25 @@ def test_what_a_page_bears_is_no_talk(read, furniture, label):
     (session,) = read("\n".join([*head, *lines[:2], furniture, *lines[2:]]))
     assert said(session) == TWO_PAGES
     count = sum(map(bool, furniture.replace("\f", "").split("\n")))
-    assert session.meta == {"header_lines": 2 + count}
+    assert session.meta["header_lines"] == 2 + count
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "n"),
+    [
+        ("Session 1", "Session 2", 2),
+        ("Session no. 1 – 3 May 2021", "Session no. 2 – 9 May 2021", 2),
+        ("Session: 4", "Session: 5", 2),
+        # a running head counts pages
+        ("Session 1, page 1", "Session 1, page 2", None),
+        ("Session 1", "Session 1", None),
+    ],
+)
+def test_a_second_session_in_the_file_is_counted(read, first, second, n):
+    lines = [f"{who}: {words}" for who, words in TWO_PAGES]
+    (session,) = read("\n".join([first, "", *lines, "", second, "", *lines]))
+    assert said(session) == TWO_PAGES * 2
+    assert session.meta.get("sessions_in_file") == n
 
 
 @pytest.mark.parametrize("head", ["{}\n\n12{}", "Page {1}\n{0}", "{}"])
@@ -2131,6 +2149,12 @@ def test_a_bracketed_name_that_comes_once_beside_labels_is_flagged(read):
     (session,) = read(cues(*lines, "[Tom] Hello.", "[Laughs] No."))
     assert [u.text for u in session.utterances][-2:] == ["[Tom] Hello.", "[Laughs] No."]
     assert session.meta == {"labels_in_talk": 1}
+
+
+@pytest.mark.parametrize("mark", ["Inaudible", "CROSSTALK", "Music", "Unclear 0:31"])
+def test_what_was_heard_beside_labels_in_brackets_is_no_speaker(read, mark):
+    (session,) = read(cues(*["[Therapist] How was it?", "[Client] Long."] * 20, *[f"[{mark}] at all."] * 3))
+    assert said(session)[-3:] == [("Client", f"[{mark}] at all.")] * 3
 
 
 @pytest.mark.parametrize(

@@ -251,6 +251,11 @@ def test_roles_that_the_head_of_a_file_names_go_before_labels_and_after_given_on
     assert [turn.role for turn in swapped] == ["client", "therapist"]
 
 
+def test_a_second_session_in_the_file_is_flagged() -> None:
+    transcript = segment(raw("T: Hello.", "C: Hi.", meta={"sessions_in_file": 2}), id="s")
+    assert transcript.meta["flags"] == ["no_times", "several_sessions"]
+
+
 def test_a_label_left_in_the_talk_is_flagged() -> None:
     transcript = segment(raw("T: Hello.", "C: Hi.", meta={"labels_in_talk": 1}), id="s")
     assert transcript.meta["flags"] == ["label_in_talk", "no_times"]
@@ -480,7 +485,9 @@ def test_a_name_that_begins_like_unknown_is_a_third_speakers() -> None:
     assert segment(talk, id="s").meta["flags"] == ["no_times", "third_speaker"]
 
 
-@pytest.mark.parametrize("labels", ["Speaker A,Speaker B", "SPEAKER_A,SPEAKER_B", "Speaker 1,Speaker 2", "spk_0,spk_1"])
+@pytest.mark.parametrize(
+    "labels", ["Speaker A,Speaker B", "SPEAKER_A,SPEAKER_B", "Speaker 1,Speaker 2", "spk_0,spk_1", "A,B"]
+)
 def test_labels_of_a_machine_are_doubtful(labels: str) -> None:
     one, other = labels.split(",")
     talk = raw(f"{one}: How was it for you?", f"{other}: Long.")

@@ -14,11 +14,13 @@ from .codebook import load_codebook
 from .episodes import episodes
 from .readers import ReadError, read_sessions
 from .rules import answering
-from .segment import segment
+from .segment import RoleError, segment
 from .transcript import Transcript
 
 if TYPE_CHECKING:
     import numpy as np
+
+    from .readers.raw import RawSession
 
 SHIPPED = "withdrawal-en"
 """Name of the model that comes with the package."""
@@ -87,9 +89,11 @@ def read_all(
     [('1', 2)]
     """
     path = Path(path)
+    sessions = read_sessions(path, format=format, columns=columns, encoding=encoding, labels=roles)
+    several = len(sessions) > 1
     return [
-        segment(raw, id=raw.id if raw.id is not None else path.stem, roles=roles, path=str(path))
-        for raw in read_sessions(path, format=format, columns=columns, encoding=encoding, labels=roles)
+        _segmented(raw, path, roles, f"{path}, session {n} of {len(sessions)}" if several else str(path))
+        for n, raw in enumerate(sessions, start=1)
     ]
 
 
@@ -123,8 +127,15 @@ def read(
     sessions = read_sessions(path, format=format, columns=columns, encoding=encoding, labels=roles)
     if len(sessions) != 1:
         raise ReadError(f"{path}: this file holds {len(sessions)} sessions. Use read_all, which returns a list")
-    raw = sessions[0]
-    return segment(raw, id=raw.id if raw.id is not None else path.stem, roles=roles, path=str(path))
+    return _segmented(sessions[0], path, roles, str(path))
+
+
+def _segmented(raw: RawSession, path: Path, roles: Mapping[str, str] | None, place: str) -> Transcript:
+    try:
+        return segment(raw, id=raw.id if raw.id is not None else path.stem, roles=roles, path=str(path))
+    except RoleError as error:
+        # it knows of no file
+        raise RoleError(f"{place}: {error}") from None
 
 
 class Annotator:

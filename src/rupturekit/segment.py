@@ -35,6 +35,8 @@ SESSION_FLAGS: Mapping[str, str] = {
     "roles_inferred": "roles were inferred from the talk, or by elimination among more than two speakers",
     "roles_contradicted": "the talk says that the labels of therapist and client are swapped",
     "third_speaker": "somebody beside therapist and client speaks",
+    "several_sessions": "a heading among the talk says that another session begins, and all was read as one; cut the "
+    "file there",
     "label_in_talk": "words before a colon look like a label and were left in the talk of the speaker before",
     "unknown_speaker": "some talk has no speaker's label, or one that says unknown",
     "many_one_word_turns": "two fifths or more of the client's turns are one word",
@@ -253,6 +255,8 @@ def session_flags(transcript: Transcript) -> tuple[str, ...]:
         flags.add("roles_contradicted")
     for turn in transcript.of("other"):
         flags.add("unknown_speaker" if is_unknown(turn.speaker) else "third_speaker")
+    if transcript.meta.get("sessions_in_file", 1) > 1:
+        flags.add("several_sessions")
     if transcript.meta.get("labels_in_talk"):
         flags.add("label_in_talk")
     if _is_foreign(turn.text for turn in turns if turn.role != "other"):
@@ -270,7 +274,8 @@ def session_flags(transcript: Transcript) -> tuple[str, ...]:
     untimed = sum(turn.start_s is None for turn in turns)
     if untimed:
         flags.add("no_times" if untimed == len(turns) else "missing_times")
-    if bare or any(_MACHINE_LABEL.fullmatch(turn.speaker) for turn in turns):
+    labels = {turn.speaker for turn in turns}
+    if bare or labels >= {"A", "B"} or any(map(_MACHINE_LABEL.fullmatch, labels)):
         flags.add("diarisation_doubt")
     return tuple(sorted(flags))
 

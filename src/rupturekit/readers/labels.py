@@ -57,7 +57,9 @@ _BRACKETED = re.compile(r"\([^()]*\)|\[[^\[\]]*\]")
 _CONTINUED = re.compile(r"(?i:cont|contd|cont['’]?d|continue[sd]|continuing)\.?")
 _HOW = re.compile(
     r"(?i:laugh|chuckl|giggl|cry(?:ing)?\b|crie[sd]|sob(?:s|bing)?\b|sigh|nod(?:s|ding)?\b|smil|whisper|shout|paus|tear"
-    r"|sniff|mumbl|shrug|cough|silen|quiet)"
+    r"|sniff|mumbl|shrug|cough|silen|quiet"
+    # what was heard, or was not
+    r"|(?:inaudible|unintelligible|unclear|indistinct|cross-?talk|overlap(?:s|ping)?|music|noises?|applause|redacted)\b)"
     r"[\w\s,;.'’-]*"
     r"|(?:[a-zà-ÿ]+(?:ing|ly|ful|ible|able|s)|to|with|in|under|off|on|over|after|long|short|still|very)\b[\w\s,;.'’-]*"
 )
@@ -101,7 +103,7 @@ def split_remark(label: str) -> tuple[str, str]:
 
 
 def is_remark(text: str) -> bool:
-    """Tell whether this is what stands in brackets of how something is said, as "laughs"."""
+    """Tell whether this is what stands in brackets of how something is said or heard, as "laughs" or "Inaudible"."""
     return _HOW.fullmatch(text) is not None or _CONTINUED.fullmatch(text) is not None
 
 
@@ -259,6 +261,8 @@ def hidden(lines: Iterable[tuple[str, bool]], speakers: Collection[str]) -> int:
     3
     >>> hidden([("I - I don't know.", False), ("C-section.", False), ("I told C: no.", True)], {"I", "C"})
     0
+    >>> hidden([("Client I do.", False), ("Client work is hard.", False)], {"Therapist", "Client"})
+    1
     """
 
     def one_of(some: Iterable[str]) -> str:
@@ -269,7 +273,7 @@ def hidden(lines: Iterable[tuple[str, bool]], speakers: Collection[str]) -> int:
     no_words = [label for label in labels if label not in ("I", "A")]
     own = one_of(filter(is_known, no_words))
     short = one_of(label for label in no_words if re.fullmatch("[A-Z]{1,2}", label))
-    first = re.compile(rf"{one_of(labels)};\s|{own}\s?[.–-]\s|{short}\s")
+    first = re.compile(rf"{one_of(labels)};\s|{own}\s?[.–-]\s|{own}\s(?=I\b)|{short}\s")
     within = re.compile(rf"[.?!…]['\"’”)\]]?\s{{1,3}}{one_of(labels)}[:：](?!\S*//)")
     return sum(bool(not labelled and first.match(text)) + len(within.findall(text)) for text, labelled in lines)
 

@@ -189,6 +189,7 @@ _HEADER_WORDS = re.compile(
     r"|session (?:no\.? |number |#)?\d+|page \d+)\b|\d{4}-\d\d-\d\d|\d{1,2}[./]\d{1,2}[./]\d{2,4}",
     re.IGNORECASE,
 )
+_SESSION = re.compile(r"\bsession\W{0,3}(?:no\.?|number)?\W{0,3}(\d{1,4})\b", re.IGNORECASE)
 _KEY = re.compile(r"([^:：]{1,40})[:：]\s*(.*)")
 # "Therapist: AW (female, 45)" and "AW = therapist"
 _PRESENTED = re.compile(r"([^:：=]{1,40})[:：=]\s*(.{1,80})")
@@ -272,6 +273,9 @@ def parse(
     found = [line for n, line in enumerate(found) if n not in left_out]
     top, meta, roles = _header(found, below)
     pages = _pages(found, top)
+    counted = _session_numbers(found, top | pages)
+    if counted - _session_numbers(found, top):
+        meta["sessions_in_file"] = len(counted)
     found = [line for n, line in enumerate(found) if n not in top | pages]
     speaking = [line for line in found if line.speaker is not None]
     speakers = dict.fromkeys(line.speaker for line in speaking if line.speaker)
@@ -746,6 +750,11 @@ def _pages(lines: list[_Line], top: Collection[int]) -> set[int]:
     ]
     counts = Counter(lines[n].text for n in heads)
     return found | {n for n in heads if counts[lines[n].text] >= 3}
+
+
+def _session_numbers(lines: Sequence[_Line], headings: Collection[int]) -> set[int]:
+    """Return which sessions the headings name by number."""
+    return {int(match[1]) for n in headings if (match := _SESSION.search(lines[n].text[:_PREFIX]))}
 
 
 def _form(text: str) -> str:
