@@ -472,6 +472,28 @@ def test_marks_of_f4transkript_are_times(read):
     assert times(session) == [(5.2, None), (7.0, None)]
 
 
+@pytest.mark.parametrize("form", ["[{}]", "({})", "{}", "[{}.0]", "({} - 00:59:59)"])
+def test_times_at_the_ends_of_most_lines_are_times(read, form):
+    talk = [("T", "How was it?", 5), ("C", "Long.", 7), ("C", "Long and dull.", 9), ("T", "Why?", 11)]
+    text = "\n".join(f"{who}: {words} {form.format(f'00:00:{s:02}')}" for who, words, s in talk)
+    (session,) = read(text.replace("\nC: Long and", "\n\nLong and"))
+    assert said(session) == [("T", "How was it?"), ("C", "Long. Long and dull."), ("T", "Why?")]
+    if "-" in form:
+        assert times(session) == [(5.0, 3599.0), (7.0, 3599.0), (11.0, 3599.0)]
+        return
+    assert times(session) == [(None, 5.0), (5.0, 9.0), (9.0, 11.0)]
+    # no line ends at zero
+    assert times(read(text.replace("00:05", "00:00"))[0]) == [(0.0, None), (7.0, None), (9.0, None), (11.0, None)]
+
+
+def test_times_at_the_ends_of_a_few_lines_are_words(read):
+    talk = [("T", "When?"), ("C", "I woke early (5:30)"), ("T", "And then?"), ("C", "I woke again [6:15]")]
+    (session,) = read("".join(f"{who}: {words}\n" for who, words in talk))
+    assert said(session) == talk
+    (session,) = read("Ana [00:01]\nSo?\n\nBen [00:02]\nNo.\n\nAna [00:03]\nWhy?\n\nBen [00:04]\nWell.")
+    assert said(session) == [("Ana", "So?"), ("Ben", "No."), ("Ana", "Why?"), ("Ben", "Well.")]
+
+
 @pytest.mark.parametrize("form", ["{} {}", "{:03}  {}", "{}\t{}", "{}. {}", "[{}] {}"])
 @pytest.mark.parametrize("page", [1000, 6])
 def test_numbers_of_lines_are_not_words(read, form, page):

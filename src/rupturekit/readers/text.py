@@ -43,6 +43,8 @@ _BOXED_STAMP = rf"[\[(<{{]\s*(?:{_TIME})(?:{_TO}(?:{_TIME}))?\s*[\])>}}]"
 _F4 = r"#(?P<clock>\d{1,2}:\d\d:\d\d)(?:-(?P<tenth>\d))?#"
 _F4_FIRST = re.compile(rf"(?P<before>(?:[^:：#]{{1,60}}[:：]\s*)?){_F4}")
 _F4_LAST = re.compile(rf"{_F4}\s*$")
+# A time at the end of a line, where one in talk ("I woke (5:30)") is told from it by how many there are.
+_LAST = re.compile(rf"(?<=\S)\s*(?P<stamp>{_BOXED_STAMP}|(?<=\s)\d{{1,2}}:\d\d:\d\d)$")
 _LINE_NUMBER = re.compile(r"(?:(\d{1,6})[.)]?|[\[(](\d{1,6})[\])])(?:[ \t]+|$)")
 _NUMBER = re.compile(r"(?:#?(?P<plain>\d{1,6})[.):]?|[\[(]#?(?P<boxed>\d{1,6})[\])][.:]?)[ \t]+")
 
@@ -269,6 +271,7 @@ def parse(
     if found and len(found[-1].text) < _PREFIX and _is_credit(found[-1]):
         del found[-1]
     _assign(found, given)
+    _take_ends(found)
     left_out = _after_end(found)
     found = [line for n, line in enumerate(found) if n not in left_out]
     top, meta, roles = _header(found, below)
@@ -455,6 +458,28 @@ def _assign(lines: list[_Line], given: frozenset[str]) -> None:
                 line.rest = line.text[cut.end() :] if cut else line.text
             if not line.stamped:
                 line.start = line.end = None
+
+
+def _take_ends(lines: Sequence[_Line]) -> None:
+    """Take the times off the ends of lines, if most paragraphs, and three at least, end in one.
+
+    They say when a line ends, as f4's marks do, or when it starts where the first is zero.
+    """
+    ends = [_LAST.search(line.rest, max(0, len(line.rest) - 60)) for line in lines]
+    spoken = [
+        end
+        for line, end, after in zip(lines, ends, [*lines, None][1:], strict=True)
+        if line.rest and (after is None or after.fresh or after.speaker)
+    ]
+    if len(spoken) - spoken.count(None) <= max(2, len(spoken) / 2):
+        return
+    begins = not re.search("[1-9]", next(filter(None, spoken))[0])
+    for line, end in zip(lines, ends, strict=True):
+        if end and (stamp := _STAMP.match(end["stamp"])):
+            start, until = _clocks(stamp)
+            line.start = line.start or (start if until or begins else None)
+            line.until = until or (None if begins else start)
+            line.text, line.rest = line.text[: end.start() - len(line.rest)], line.rest[: end.start()]
 
 
 def _marked(lines: Sequence[_Line], given: frozenset[str]) -> frozenset[str]:
