@@ -173,7 +173,7 @@ def test_speakers_are_called_by_role_and_their_names_go_from_the_talk() -> None:
 
 
 def test_how_much_was_left_out_when_it_was_read_stays() -> None:
-    left_out = {"header_lines": 3, "duplicate_rows": 2, "tiers_left_out": 4, "labels_in_talk": 1}
+    left_out = {"header_lines": 3, "duplicate_rows": 2, "tiers_left_out": 4, "cells_left_out": 5, "labels_in_talk": 1}
     session = rk.Transcript("s1", (rk.Turn(0, "C", "client", "Hello."),), meta=left_out)
     assert left_out.items() <= deidentify(session).transcript.meta.items()
 

@@ -1548,7 +1548,18 @@ def test_a_whole_transcript_in_one_cell_beside_the_comments(tmp_path):
     talk = "\n".join(map(": ".join, NOTED))
     table_in(document, [["Transcript", "Comments"], [talk, "opens\nflat"], ["[silence 9s]", ""], ["C: No.", "W2"]])
     document.save(tmp_path / "s.docx")
-    assert said(read_sessions(tmp_path / "s.docx")[0]) == [*NOTED, (None, "[silence 9s]"), ("C", "No.")]
+    (session,) = read_sessions(tmp_path / "s.docx")
+    assert said(session) == [*NOTED, (None, "[silence 9s]"), ("C", "No.")]
+    assert session.meta == {"header_lines": 1, "cells_left_out": 3}
+
+
+def test_what_parts_of_a_document_leave_out_is_counted_together(tmp_path):
+    document = docx.Document()
+    for n in (1, 2):
+        document.add_paragraph(f"Tape {n}, transcript")
+        table_in(document, [["Speaker", "Words"], ["T", "How was it?"], ["C", "Long."]])
+    document.save(tmp_path / "s.docx")
+    assert read_sessions(tmp_path / "s.docx")[0].meta["header_lines"] == 2
 
 
 @pytest.mark.parametrize("labels", [("T", "C"), ("Ann", "Ben")])

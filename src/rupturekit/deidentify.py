@@ -396,7 +396,7 @@ class Deidentifier:
 
 _HARMLESS = (
     "format", "encoding", "role_source", "role_confidence", "numbered", "flags", "header_lines", "duplicate_rows",
-    "labels_in_talk", "sessions_in_file", "tiers_left_out",
+    "labels_in_talk", "sessions_in_file", "tiers_left_out", "cells_left_out",
 )  # fmt: skip
 _CODE_WORDS = (
     "session|sessions|client|patient|participant|subject|case|transcript|transcripts|interview|therapist|dyad|pair|group"

@@ -271,7 +271,12 @@ def _files(path: Path) -> list[Path]:
     return [entry.path for entry in find([path], path / "annotated") if not entry.skip] or [path]
 
 
-LEFT_OUT = {"header_lines": "header lines", "duplicate_rows": "duplicate rows", "tiers_left_out": "tiers"}
+LEFT_OUT = {
+    "header_lines": "header lines",
+    "duplicate_rows": "duplicate rows",
+    "tiers_left_out": "tiers",
+    "cells_left_out": "cells beside the talk",
+}
 """What is no talk of a session, as ``meta`` counts it, and in words."""
 
 

@@ -15,6 +15,10 @@ class ReadError(ValueError):
     """A file could not be read as a transcript; says what was found, where, and what to do about it."""
 
 
+COUNTS = ("header_lines", "duplicate_rows", "tiers_left_out", "cells_left_out", "labels_in_talk")
+"""What a session's ``meta`` counts (`RawSession`)."""
+
+
 @dataclass(frozen=True, slots=True)
 class Utterance:
     """One utterance as the input had it, before roles and merging.
@@ -38,8 +42,8 @@ class RawSession:
     ``id`` is the session's id in a table, else None. ``numbered`` says that the input numbers its own
     turns, which then are not merged. ``meta`` holds what else the input said of the session
     (``client_id``, ``session_number``, ``date``) and what was left out of it on purpose
-    (``header_lines``, ``duplicate_rows``, ``tiers_left_out``: how many) or in the talk against all likelihood
-    (``labels_in_talk``). ``roles`` holds the roles that it states for labels (by `speaker_key`).
+    (``header_lines``, ``duplicate_rows``, ``tiers_left_out``, ``cells_left_out``: how many) or in the talk against all
+    likelihood (``labels_in_talk``). ``roles`` holds the roles that it states for labels (by `speaker_key`).
     """
 
     id: str | None

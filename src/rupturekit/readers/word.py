@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from rupturekit.readers.labels import is_known, is_name, tidy
-from rupturekit.readers.raw import RawSession, Source, Utterance, clean, seconds
+from rupturekit.readers.raw import COUNTS, RawSession, Source, Utterance, clean, seconds
 from rupturekit.readers.records import NAMES, Cells, normal, sessions
 from rupturekit.readers.table import Row, by_role, from_rows, header_at, labels_in
 from rupturekit.readers.text import is_header_key, is_short, is_silence, parse
@@ -44,18 +44,20 @@ def read(source: Source, format: str, columns: Mapping[str, str] | None) -> list
         raise source.error("the Word document is damaged or cut short", "Open it in Word and save it anew") from None
     parts: list[RawSession] = []
     pending: list[tuple[int, str]] = []
+    aside = 0
     for block in blocks:
         n = _facts(block.rows[: header_at(block.rows, columns)])
         pending += block.lines or _as_lines(block.rows[:n])
-        labelled = _labelled(block.rows[n:], source.labels, columns)
+        labelled, beside = _labelled(block.rows[n:], source.labels, columns)
+        aside += beside
         table = _table(block.rows[n:], source, format, columns) if block.rows[n:] and not labelled else None
         if table is None:
             pending += _as_lines(labelled or block.rows[n:])
             continue
-        parts += _text(pending, source, format, [u.speaker for part in table for u in part.utterances])
-        pending = []
+        parts += _text(pending, source, format, [u.speaker for part in table for u in part.utterances], aside=aside)
+        pending, aside = [], 0
         parts += table
-    parts += _text(pending, source, format)
+    parts += _text(pending, source, format, aside=aside)
     return _together(parts, format)
 
 
@@ -71,7 +73,7 @@ def _together(parts: Sequence[RawSession], format: str) -> list[RawSession]:
                 before,
                 utterances=before.utterances + part.utterances,
                 numbered=(before.numbered or not before.utterances) and (part.numbered or not part.utterances),
-                meta={**part.meta, **before.meta},
+                meta={**part.meta, **before.meta, **_sums(part.meta, before.meta)},
                 roles={**part.roles, **before.roles},
             )
         )
@@ -81,10 +83,21 @@ def _together(parts: Sequence[RawSession], format: str) -> list[RawSession]:
     return list(found.values())
 
 
+def _sums(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, int]:
+    return {key: one[key] + other[key] for key in COUNTS if key in one and key in other}
+
+
 def _text(
-    lines: Sequence[tuple[int, str]], source: Source, format: str, below: Sequence[str | None] | None = None
+    lines: Sequence[tuple[int, str]],
+    source: Source,
+    format: str,
+    below: Sequence[str | None] | None = None,
+    *,
+    aside: int = 0,
 ) -> list[RawSession]:
     parsed = parse(lines, below=below, given=source.labels)
+    if aside:
+        parsed = parsed._replace(meta={**parsed.meta, "cells_left_out": aside})
     return [parsed.session(format)] if parsed.utterances or parsed.meta else []
 
 
@@ -172,25 +185,28 @@ def _as_lines(rows: Sequence[Row]) -> list[tuple[int, str]]:
     return [*lines, (lines[-1][0], "")] if lines else lines
 
 
-def _labelled(rows: Sequence[Row], given: frozenset[str], columns: Mapping[str, str] | None) -> list[Row]:
+def _labelled(rows: Sequence[Row], given: frozenset[str], columns: Mapping[str, str] | None) -> tuple[list[Row], int]:
     """Return the one column in which cells begin with labels, with the times and numbers before it.
 
-    Beside it stand comments. Empty if there is no such column, or several, or one for the speakers.
+    Beside it stand comments, in as many cells. Empty if there is no such column, or several, or one for the speakers.
     """
     at = header_at(rows, columns)
     names = {normal(cell) for cell in rows[at][1]} if at is not None else set()
     if names & _SPEAKER_NAMES or "speaker" in (columns or {}):
-        return []
+        return [], 0
     filled = _columns(rows)
     places = [n for n, column in enumerate(filled) if len(labels_in(column, given)) > 1]
     if len(filled) < 2 or len(places) != 1:
-        return []
+        return [], 0
     found: list[Row] = []
+    aside = 0
     for place, cells in rows:
         # a cell that is merged with others stands further to the left
         n = min(places[0], len(cells) - 1)
-        found.append((place, [" ".join([*filter(_is_mark, cells[:n]), cells[n]])]))
-    return found
+        kept = [*filter(_is_mark, cells[:n]), cells[n]]
+        found.append((place, [" ".join(kept)]))
+        aside += sum(map(bool, cells)) - sum(map(bool, kept))
+    return found, aside
 
 
 def _columns(rows: Sequence[Row]) -> list[list[str]]:
