@@ -1061,11 +1061,13 @@ def both(header, row):
         ("Speaker,Sentence,Content", '{who},"{said}",work stress'),
         ("Speaker,Sentence,Content", '{who},"{said}",topic {n}'),
         ("Speaker,Dialogue,Text", '{who},"{said}",'),
+        ("Speaker,Said,Content", '{who},"{said}",work of {who}'),
+        ("Content,Speaker,Said", 'mother of {who},{who},"“{said}”"'),
     ],
 )
-def test_a_column_of_numbers_or_of_one_value_is_not_the_words(read, header, row):
+def test_a_column_of_numbers_of_one_value_or_of_topics_is_not_the_words(read, header, row):
     for name, content in both(header, row).items():
-        assert said(read(content, name)[0]) == ASKED
+        assert [(who, words.strip("“”")) for who, words in said(read(content, name)[0])] == ASKED
 
 
 @pytest.mark.parametrize(

@@ -60,6 +60,7 @@ _NUMBER = re.compile(r"\d{1,15}(?:[.,]\d{1,12})?")
 # Words a second in talk, as the median of a file's turns; of milliseconds taken for seconds, a thousandth.
 _SLOWEST, _FASTEST = 0.5, 10.0
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
+_STOPS = frozenset(".?!…")
 _NO_WORD = re.compile(r"[\W_]+")
 
 
@@ -82,8 +83,8 @@ def find_fields(
 ) -> dict[str, str]:
     """Return which of the names holds each field, the given ones first.
 
-    With the ``cells`` under a name, the first usual name for the words that has words under it is taken for them:
-    "utterance" and "transcript" may also number them, or name a file.
+    With the ``cells`` under a name, the first usual name for the words that has sentences under it is taken for them,
+    or else words: "utterance" and "transcript" may also number them, or name a file, and "content" their topics.
 
     Raises
     ------
@@ -112,8 +113,7 @@ def find_fields(
         # A column the user gave to one field is not another one's as well.
         free = [by_normal[n] for n in usual if n in by_normal and (key == "role" or by_normal[n] not in found.values())]
         if free:
-            worded = (name for name in free if under(name).are_words) if key == "text" and under else iter(free)
-            found[key] = next(worded, free[0])
+            found[key] = free[0] if key != "text" or under is None else _words(free, under)
     if columns and "speaker" in columns:
         found.pop("role", None)
     if under and "text" in found and "text" not in (columns or {}):
@@ -129,7 +129,14 @@ class Cells:
         # a number, a time, or a code as "P01_S1"
         self.are_marks = all(len(text.split()) == 1 and any(map(str.isdigit, text)) for text in self.filled)
         self.are_words = not self.are_marks and (len(self.filled) < 2 or len(set(self.filled)) > 1)
+        self.are_sentences = 2 * sum(text.rstrip("\"'”’)]")[-1:] in _STOPS for text in self.filled) > len(self.filled)
         self.length = sum(map(len, self.filled))
+
+
+def _words(names: Sequence[str], under: Callable[[str], Cells]) -> str:
+    """Return the name of the column with the words, the first where there is no telling."""
+    worded = [name for name in names if under(name).are_words]
+    return next((name for name in worded if under(name).are_sentences), next(iter(worded), names[0]))
 
 
 def _check_words(found: Mapping[str, str], names: Sequence[str], under: Callable[[str], Cells], source: Source) -> None:
