@@ -185,11 +185,12 @@ def test_tiers_beside_the_talk_are_left_out_and_counted(tmp_path: Path) -> None:
     one = tier("C", annotation("a1", "One.", "ts1", "ts2"))
     two = tier("T", annotation("a2", "Two.", "ts2", "ts3"))
     notes = tier("Session_Notes", annotation("a3", "Looks away.", "ts1", "ts3"))
+    codes = tier("Rupture", annotation("a6", "withdrawal", "ts1", "ts3"), PARTICIPANT="C")
     ours = tier("rupturekit machine", annotation("a4", "C5", "ts1", "ts2"))
     typed = tier("Rupturekit coder:AB", annotation("a5", "W2", "ts1", "ts2"))
-    (session,) = read_sessions(put(tmp_path, eaf(one, two, notes, ours, typed)))
+    (session,) = read_sessions(put(tmp_path, eaf(one, two, notes, codes, ours, typed)))
     assert [u.speaker for u in session.utterances] == ["C", "T"]
-    assert session.meta == {"tiers_left_out": 1}
+    assert session.meta == {"tiers_left_out": 2}
     # what is all that there is, is talk
     (session,) = read_sessions(put(tmp_path, eaf(notes)))
     assert [u.text for u in session.utterances] == ["Looks away."]

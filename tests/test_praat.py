@@ -182,6 +182,17 @@ def test_a_tier_about_a_party_is_not_what_that_party_says(name: str, tmp_path: P
     assert session.meta == {"tiers_left_out": 1}
 
 
+def test_notes_and_codes_for_the_whole_session_are_no_speakers(tmp_path: Path) -> None:
+    more = [(name, [(5.0, 14.0, "withdrawal")]) for name in ("Codes", "rupture AB", "Emotion")]
+    (session,) = read_sessions(put(tmp_path, "s.TextGrid", grid(*TALK, *more)))
+    assert {u.speaker for u in session.utterances} == {"T", "C"}
+    assert session.meta == {"tiers_left_out": 3}
+    # what is all that there is, is talk
+    notes = ("notes", [(0.0, 3.0, "T: So?"), (3.0, 4.0, "C: No.")])
+    (session,) = read_sessions(put(tmp_path, "s.TextGrid", grid(notes)))
+    assert [u.speaker for u in session.utterances] == ["T", "C"]
+
+
 @pytest.mark.parametrize("name", ["C 2", "C_Anna", "C (mother)", "C_B"])
 def test_a_second_speaker_is_no_tier_about_the_first(name: str, tmp_path: Path) -> None:
     (session,) = read_sessions(put(tmp_path, "s.TextGrid", grid(*TALK, (name, [(5, 6, "Mm."), (14, 15, "No!")]))))

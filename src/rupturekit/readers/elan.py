@@ -37,11 +37,16 @@ _CUT = {
 }
 # What marks a segment and is no talk: nothing, no letter, or one word with a number ("s12", "utt-003").
 _MARK = re.compile(r"(?=\S*\d)\S+|[\W\d_]*")
-# Words in the name or type of a tier that speaks about the talk or says it again.
-_ASIDE = frozenset(
+ABOUT = frozenset(
     "note notes comment comments remark remarks translation translations gloss glosses gesture gestures gaze "
-    "nonverbal code codes coding word words token tokens morph morphs morpheme morphemes pos ipa phonetic phonetics "
-    "phonology emotion emotions affect affects smile smiles nod nods posture facial prosody".split()
+    "nonverbal code codes coding coder coders rating ratings memo memos topic topics theme themes rupture ruptures "
+    "withdrawal confrontation alliance emotion emotions affect affects smile smiles nod nods posture facial "
+    "prosody".split()
+)
+"""Words in the name of a tier that speaks about the talk."""
+# and of one that says it again, in parts
+_ASIDE = ABOUT | frozenset(
+    "word words token tokens morph morphs morpheme morphemes pos ipa phonetic phonetics phonology".split()
 )
 # between the name of a party's tier and what more stands in the name of another
 _GAP = re.compile(r"[ _-]+")

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from rupturekit.readers import check_lines, load
-from rupturekit.readers.elan import about
+from rupturekit.readers.elan import ABOUT, about
 from rupturekit.readers.encoding import decode
 from rupturekit.readers.labels import choose, is_known, tidy
 from rupturekit.readers.raw import RawSession, ReadError, Source, Utterance, clean
@@ -305,7 +305,7 @@ def _talk_tiers(grid: TextGrid) -> tuple[list[Tier], int]:
     """Return the tiers of talk, and how many others say the same talk in parts or speak about it.
 
     Phones are never talk. Words are, where their speaker has no tier of utterances (``client - words`` beside
-    ``client``) and nor has a tier for all. What speaks about a party is told as in ELAN's files.
+    ``client``) and nor has a tier for all. What speaks about the talk is told as in ELAN's files.
     """
     tiers = grid.talk()
     whole = {_owner(tier) for tier in tiers if not _is_cut(tier, _WORDS | _PHONES)}
@@ -315,6 +315,7 @@ def _talk_tiers(grid: TextGrid) -> tuple[list[Tier], int]:
         if not _is_cut(tier, _PHONES)
         and not (_is_cut(tier, _WORDS) and whole and (not _owner(tier) or whole & {_owner(tier), ""}))
     ]
+    kept = [tier for tier in kept if ABOUT.isdisjoint(normal(tier.name).split("_"))] or kept
     beside = about(
         [(tier.name, tier.name, [(i.start, i.end, i.text) for i in tier.intervals if is_talk(i)]) for tier in kept]
     )
