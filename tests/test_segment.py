@@ -445,6 +445,7 @@ def test_marks_in_a_turn_are_recognised(text: str, flags: str) -> None:
         *("name", "Name 1", "name_2", "name-b", "Names", "city name", "NAME1", "person A", "Doctor's name", "age 34"),
         *("phone number", "street address", "employer name", "DATE OF BIRTH", "date of birth", "hospital name removed"),
         *("name withheld", "Company X", "school redacted", "redacted name", "omitted", "place name 2", "town_3"),
+        *("MY SISTER", "SISTER'S NAME", "DOG’S NAME", "PHONE NUMBER", "END CLIENT", "KINGS CROSS"),
     ],
 )
 def test_what_stands_for_words_that_protect_somebody_is_redacted(mark: str) -> None:
@@ -456,6 +457,7 @@ def test_what_stands_for_words_that_protect_somebody_is_redacted(mark: str) -> N
     [
         *("phone rings", "phone ringing", "school bell", "doctor enters", "doctor returns", "person knocks"),
         *("name tag falls", "street noise", "town crier", "agenda", "places cup down", "dates the form"),
+        *("PHONE RINGS", "DOOR SLAMS", "DOG BARKING", "KNOCK ON DOOR", "END OF TAPE", "BACKGROUND NOISE"),
     ],
 )
 def test_what_happens_in_the_room_is_not_redacted(mark: str) -> None:

@@ -87,7 +87,11 @@ _REDACTION_WORD = re.compile(
     r"given|unknown|one|two|three|\d{1,9})|[ _-][a-z]){0,3}",
     re.IGNORECASE,
 )
-_REDACTION_CODE = re.compile(r"[A-Z][A-Z_ -]+\d*")
+# Neither does what happens in capitals: [PHONE RINGS], [END OF TAPE]
+_REDACTION_CODE = re.compile(
+    r"(?!.*\b(?:(?:RING|BUZZ|BEEP|VIBRAT|BARK|KNOCK|SLAM|OPEN|CLOS|ENTER|STOP|END|FREEZ|CLAP|TURN|PLAY)(?:E?S|[MP]?ING)"
+    r"|BEEP|KNOCK|END OF|BREAK IN|MUSIC|NOISES?|SIREN|STATIC|APPLAUSE)\b)[A-Z][A-Z_ '’-]+\d*"
+)
 _REDACTION_BARE = re.compile(r"\bX{3,}\b|█{2,}|_{4,}|\*{3,}")
 _SLASHES = re.compile(r"(?<![:/\w])//(?!/)|(?<=\s)//")
 
