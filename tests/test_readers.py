@@ -677,6 +677,12 @@ def test_after_the_end_there_is_no_talk_without_a_label(read, end, notes):
     ]
 
 
+def test_a_label_mistyped_below_the_end_is_told(read):
+    talk = "Therapist: So?\nClient: No.\n[End of recording]\n{}"
+    assert read(talk.format("Cleint: I lied."))[0].meta == {"header_lines": 1, "labels_in_talk": 1}
+    assert read(talk.format("Affect: flat\nRisk: none\nSarah: call"))[0].meta == {"header_lines": 3}
+
+
 @pytest.mark.parametrize(
     "foot",
     [

@@ -212,16 +212,16 @@ def choose(candidates: Iterable[str | None], *, lone: bool, given: Iterable[str]
     return frozenset(taken)
 
 
-def missed(labels: Iterable[str | None], speakers: Collection[str]) -> int:
+def missed(labels: Iterable[str | None], speakers: Collection[str], *, names: bool = True) -> int:
     """Count the labels left in the talk that look as if they named a speaker.
 
-    That is a name, a word that is a slip of the pen away from a speaker's label, and a word in small letters that
-    comes three times.
+    That is a word that is a slip of the pen away from a speaker's label, and with ``names`` a name, and a word in small
+    letters that comes three times.
 
     Parameters
     ----------
     labels : iterable of str or None
-        What stands before a colon on the lines that have been taken for talk.
+        What stands before a colon on the lines that have been taken for talk, or without ``names`` for notes.
     speakers : collection of str
         The labels that name speakers.
 
@@ -238,8 +238,7 @@ def missed(labels: Iterable[str | None], speakers: Collection[str]) -> int:
         for label, count in counts.items()
         if not is_talk(label)
         and (
-            is_name(label)
-            or (count >= 3 and is_handle(label))
+            (names and (is_name(label) or (count >= 3 and is_handle(label))))
             or any(_is_slip(label.lower(), speaker) for speaker in near)
         )
     )

@@ -273,6 +273,7 @@ def parse(
     _assign(found, given)
     _take_ends(found)
     left_out = _after_end(found)
+    notes = [found[n].label for n in left_out]
     found = [line for n, line in enumerate(found) if n not in left_out]
     top, meta, roles = _header(found, below)
     pages = _pages(found, top)
@@ -287,7 +288,7 @@ def parse(
         meta["header_lines"] = not_talk
     talk = (line.label for line in found if line.speaker is None and not (_is_event(line) or is_header_key(line.label)))
     words = ((line.rest, line.speaker is not None) for line in found)
-    if left := missed(talk, speakers) + hidden(words, speakers):
+    if left := missed(talk, speakers) + missed(notes, speakers, names=False) + hidden(words, speakers):
         meta["labels_in_talk"] = left
     return Parsed(tuple(_join(found)), numbered, meta, roles)
 
