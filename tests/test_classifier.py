@@ -99,6 +99,23 @@ def test_what_could_not_be_heard_changes_no_score(model, marked):
     assert np.allclose(client(marked), client("Yeah."), atol=1e-6)
 
 
+@pytest.mark.parametrize("mark", ["[NAME_1]", "[name]", "(Name)", "[NAME 12]"])
+def test_what_was_replaced_to_protect_somebody_is_read_as_a_word(model, mark):
+    talk = ("And {}? What did {} say about it?", "Nothing. {} never does.", "So {} kept quiet.")
+
+    def scores(name):
+        transcript = session(*(text.replace("{}", name) for text in talk))
+        return model.probability(model(transcript), np.zeros((3, 4)))
+
+    assert np.allclose(np.nan_to_num(scores(mark)), np.nan_to_num(scores("Sam")), atol=1e-6)
+
+
+def test_a_span_holds_the_whole_of_a_replaced_word():
+    text = "Ask [NAME_1], not me."
+    assert best_span(text, [(0, 3, 1), (5, 8, 1), (14, 17, -9)], 2.0) == (0, 12)
+    assert best_span(text, [(0, 3, -9), (5, 8, -9), (12, 13, 1), (14, 17, 1), (18, 20, 1)], 2.0) == (14, 20)
+
+
 @pytest.mark.parametrize(
     "unheard",
     [

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .annotation import CLIENT_FAMILIES, FAMILIES, SCORES
-from .segment import heard, is_unheard
+from .segment import heard, is_unheard, redactions
 from .transcript import Transcript, Turn
 
 if TYPE_CHECKING:
@@ -288,7 +288,12 @@ def best_span(text: str, tokens: Sequence[tuple[int, int, float]], drop: float) 
         start += 1
     while end > start and not (text[end - 1].isalnum() or text[end - 1] in "])"):
         end -= 1
-    return (start, end) if start < end else (0, len(text))
+    if start >= end:
+        return 0, len(text)
+    for first, last in redactions(text):
+        if first < end and start < last:
+            start, end = min(start, first), max(end, last)
+    return start, end
 
 
 def _sigmoid(x: np.ndarray) -> np.ndarray:

@@ -92,6 +92,9 @@ _REDACTION_CODE = re.compile(
     r"(?!.*\b(?:(?:RING|BUZZ|BEEP|VIBRAT|BARK|KNOCK|SLAM|OPEN|CLOS|ENTER|STOP|END|FREEZ|CLAP|TURN|PLAY)(?:E?S|[MP]?ING)"
     r"|BEEP|KNOCK|END OF|BREAK IN|MUSIC|NOISES?|SIREN|STATIC|APPLAUSE)\b)[A-Z][A-Z_ '’-]+\d*"
 )
+_NO_LETTER = re.compile(r"[\W\d_]+")
+# as a name in talk: the classifier has seen thousands, and no placeholder
+_COMMON = "Sam"
 _REDACTION_BARE = re.compile(r"\bX{3,}\b|█{2,}|_{4,}|\*{3,}")
 _SLASHES = re.compile(r"(?<![:/\w])//(?!/)|(?<=\s)//")
 
@@ -156,9 +159,10 @@ def _without_marks(text: str) -> str:
 
 
 def heard(text: str) -> str:
-    """Return the text with the marks of what could not be heard blanked out, as long as it was: offsets hold.
+    """Return the text as it was said rather than written down, as long as it was: offsets hold.
 
-    What the transcriber guessed stays.
+    Marks of what could not be heard are blanked out; what the transcriber guessed stays. A mark of what was replaced to
+    protect somebody is a word again.
 
     Examples
     --------
@@ -166,8 +170,20 @@ def heard(text: str) -> str:
     '        Yeah         , [laughs]           mine.'
     >>> heard("It was [Tuesday?]")
     'It was [Tuesday?]'
+    >>> heard("I told [NAME_1] at the [hospital].")
+    'I told  Sam     at the  hospital .'
     """
-    return _BRACKETED.sub(lambda found: " " * len(found[0]) if _unheard(next(_marks(found[0]))) else found[0], text)
+    return _BRACKETED.sub(_as_said, text)
+
+
+def _as_said(found: re.Match[str]) -> str:
+    mark, size = next(_marks(found[0])), len(found[0])
+    if _unheard(mark):
+        return " " * size
+    if not is_redaction(mark):
+        return found[0]
+    words = _NO_LETTER.sub(" ", mark.lower()).strip()
+    return f" {_COMMON if words == 'name' else words}"[:size].ljust(size)
 
 
 def is_unheard(text: str) -> bool:
@@ -180,6 +196,24 @@ def is_unheard(text: str) -> bool:
     """
     left = _BRACKETED.sub(lambda found: "" if _OVERLAP.search(found[0]) else found[0], heard(text))
     return (left != text and not any(map(str.isalnum, left))) or bool(_ONLY_XXX.fullmatch(text))
+
+
+def is_redaction(mark: str) -> bool:
+    """Tell whether what stands in brackets takes the place of words, to protect somebody.
+
+    Examples
+    --------
+    >>> [is_redaction(mark) for mark in ("NAME_1", "name of town", "MY SISTER", "PHONE RINGS", "laughs")]
+    [True, True, True, False, False]
+    """
+    return bool(_REDACTION_WORD.fullmatch(mark) or _REDACTION_CODE.fullmatch(mark))
+
+
+def redactions(text: str) -> Iterator[tuple[int, int]]:
+    """Yield where in the text words were replaced to protect somebody, brackets included."""
+    for found in _BRACKETED.finditer(text):
+        if is_redaction(next(_marks(found[0]))):
+            yield found.span()
 
 
 def _unheard(mark: str) -> bool:
@@ -221,7 +255,7 @@ def turn_flags(turn: Turn) -> tuple[str, ...]:
             flags.add("overlap")
         elif _PARAVERBAL.search(mark):
             flags.add("paraverbal")
-        elif _REDACTION_WORD.fullmatch(mark) or _REDACTION_CODE.fullmatch(mark):
+        elif is_redaction(mark):
             flags.add("redacted")
     if _SLASHES.search(turn.text):
         flags.add("overlap")
