@@ -203,7 +203,7 @@ def is_redaction(mark: str) -> bool:
 
     Examples
     --------
-    >>> [is_redaction(mark) for mark in ("NAME_1", "name of town", "MY SISTER", "PHONE RINGS", "laughs")]
+    >>> [is_redaction(mark) for mark in ("NAME_1", "city name", "MY SISTER", "PHONE RINGS", "laughs")]
     [True, True, True, False, False]
     """
     return bool(_REDACTION_WORD.fullmatch(mark) or _REDACTION_CODE.fullmatch(mark))
