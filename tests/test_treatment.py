@@ -82,6 +82,15 @@ def test_a_table_of_sessions_is_read_in_any_order_of_columns(tmp_path: Path) -> 
     }
 
 
+def test_a_table_of_sessions_may_be_as_a_spreadsheet_saves_it(tmp_path: Path) -> None:
+    file = tmp_path / "clients.csv"
+    file.write_text("\ufeffSession ID;Client ID;;\r\ns1;K1;;\r\n;;;\r\n", "utf-8")
+    assert read_facts(file) == {"s1": {"client_id": "K1"}}
+    file.write_bytes(b"PK\x03\x04\x00")
+    with pytest.raises(ReadError, match=r"workbook.* as CSV"):
+        read_facts(file)
+
+
 @pytest.mark.parametrize(
     ("text", "line", "what"),
     [
@@ -92,6 +101,8 @@ def test_a_table_of_sessions_is_read_in_any_order_of_columns(tmp_path: Path) -> 
         ("session_id,client_id,alliance\ns1,K1,nan\n", 2, "alliance is not a number"),
         ("session_id,client_id,date\ns1,K1,3/4/24\n", 2, "not ISO 8601"),
         ("session_id,client_id\ns1," + "Meadow" * 30_000 + "\n", 2, "no CSV"),
+        ('session_id,client_id\ns0,K1\ns1,"Meadow\ns2,K2\ns3,K2\n', 3, "no CSV"),
+        ("session_id,client_id,alliance\ns1,Meadow,5,5\n", 2, "more cells than columns"),
     ],
 )
 def test_what_is_wrong_with_a_table_is_told_by_its_line_alone(tmp_path: Path, text: str, line: int, what: str) -> None:
@@ -114,10 +125,11 @@ def test_messages_keep_their_words_and_know_their_line(tmp_path: Path) -> None:
     first, second = read_messages(file)
     assert (first.text, first.line, first.time.hour) == ('two\nlines, "quoted"', 2, 8)
     assert (second.text, second.line) == (" one\u2028line", 4)
-    file.write_text("client_id,time,text\nK1,yesterday,Meadow\n", "utf-8")
-    with pytest.raises(ReadError, match="line 2") as error:
-        read_messages(file)
-    assert "Meadow" not in str(error.value)
+    for row in ("K1,yesterday,Meadow", "K1,2024-03-01,Sorry, Meadow"):
+        file.write_text(f"client_id,time,text\n{row}\n", "utf-8")
+        with pytest.raises(ReadError, match="line 2") as error:
+            read_messages(file)
+        assert "Meadow" not in str(error.value)
 
 
 def test_a_table_goes_before_a_pattern_and_a_pattern_before_what_the_file_says() -> None:

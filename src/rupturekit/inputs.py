@@ -87,30 +87,39 @@ def read_clients(path: Path) -> dict[str, str]:
 def csv_rows(source: Source, *needed: str) -> Iterator[tuple[int, dict[str, str]]]:
     """Yield the rows of a CSV that are not empty, each with the line that it begins in.
 
-    Columns are told by the first row, in any order and case, parted by commas, semicolons or tabs. Cells are stripped,
-    but for those of a column ``text``.
+    Columns are told by the first row, in any order and case, spaces for underscores, parted by commas, semicolons or
+    tabs. Cells are stripped, but for those of a column ``text``.
 
     Raises
     ------
     ReadError
-        If a column is missing, or it is no CSV.
+        If a column is missing, a row has more cells than there are columns, or it is no CSV.
     """
+    if source.data.startswith(b"PK"):
+        raise source.error("this is a workbook and no CSV", "Save its sheet as CSV")
     text = decode(source).text
     top = text.split("\n", 1)[0]
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=max(",;\t", key=top.count))
+    # strict, because otherwise a quotation mark left open swallows the rest of the file
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=max(",;\t", key=top.count), strict=True)
+    line = 1
     try:
-        header = [name.strip().casefold() for name in next(reader, [])]
+        header = ["_".join(name.casefold().split()) for name in next(reader, [])]
         if missing := [name for name in needed if name not in header]:
             raise source.error(f"no column {' and no '.join(missing)}", "Name the columns in the first row", 1)
         line = reader.line_num + 1
         for row in reader:
+            # what is left over would be lost, and what stands before it is a part of a cell
+            if any(map(str.strip, row[len(header) :])):
+                raise source.error(
+                    "there are more cells than columns", "Put quotation marks around a cell that holds a comma", line
+                )
             if any(row):
                 cells = dict(zip(header, row))
                 # the words of a message stand as they are: places in them are told
                 yield line, {k: cells.get(k, "") if k == "text" else cells.get(k, "").strip() for k in header}
             line = reader.line_num + 1
     except csv.Error:
-        raise source.error("this is no CSV", "Check the quotes, and save it again", reader.line_num) from None
+        raise source.error("this is no CSV", "Check the quotes, and save it again", line) from None
 
 
 def find(paths: Iterable[Path], out: Path) -> list[Input]:

@@ -102,7 +102,9 @@ def read_facts(path: str | PathLike[str], needed: str = "client_id") -> dict[str
         known: dict[str, Any] = {name: cells[name] for name in _FACTS if cells.get(name)}
         for name in {"session_number", "alliance"} & set(known):
             if (number := _number(known[name])) is None:
-                raise source.error(f"{name} is not a number", "Leave the cell empty where it is not known", line)
+                raise source.error(
+                    f"{name} is not a number", "Write it like 4.5, or leave the cell empty where it is not known", line
+                )
             known[name] = number
         if "date" in known and _date(known["date"]) is None:
             raise source.error("date is not ISO 8601", "Write dates like 2024-03-01", line)
