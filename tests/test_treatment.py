@@ -25,6 +25,7 @@ from rupturekit.treatment import (
     counts,
     course_rows,
     cues,
+    doubts,
     drifts,
     excursions,
     identified,
@@ -575,6 +576,24 @@ def test_the_command_takes_tables_and_answers_in_json(tmp_path: Path, capsys: py
         (None, "cancelling"),
     }
     assert "--clients: 1 of its sessions" in err
+
+
+def test_an_order_that_may_be_wrong_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def own(client: str, *facts: tuple[int | None, str | None]) -> list[AnnotatedTranscript]:
+        known = [{"client_id": client, "session_number": number, "date": date} for number, date in facts]
+        return [held(f"{client}_s{i}", "Hello.", **meta) for i, meta in enumerate(known, 1)]
+
+    clear = own("K1", (1, "2024-01-01"), (2, None), (4, "2025-01-01")) + own("K2", (None, None), (None, None))
+    clear += own("K3", (None, "2024-02-01"), (None, "2024-01-01")) + own("K4", (None, "May 2024"))
+    assert doubts(clear) == []
+    twice, back = own("K5", (1, None), (1, None)), own("K6", (1, "2024-03-01"), (2, None), (3, "2023-03-08"))
+    unread = own("K7", (None, "03.04.2024"), (2, "2024-01-01"))
+    told = doubts([*unread, *back, *clear, *twice])
+    assert [sentence.split(":")[0] for sentence in told] == ["K5", "K6", "K7"]
+    assert "K5_s2" in told[0]
+    assert "K6_s3" in told[1]
+    assert run(stored(unread, tmp_path / "a.jsonl"), "--out", tmp_path / "out") == 0
+    assert "K7: not in the order of numbers or dates" in capsys.readouterr().err
 
 
 def test_the_command_says_which_session_has_no_client(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

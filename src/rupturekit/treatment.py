@@ -270,6 +270,45 @@ def in_order(sessions: Iterable[AnnotatedTranscript]) -> list[AnnotatedTranscrip
     return [sessions[i] for i in sorted(range(len(sessions)), key=lambda i: (times[i], ids[i]))]
 
 
+def doubts(sessions: Iterable[AnnotatedTranscript]) -> list[str]:
+    """Return what makes the order of a client's sessions (`in_order`) doubtful, a sentence for each client.
+
+    Raises
+    ------
+    ValueError
+        As `treatments`.
+
+    Examples
+    --------
+    >>> from rupturekit import Transcript
+    >>> dates = {"s1": "12 March 2024", "s2": "2024-03-01"}
+    >>> held = [AnnotatedTranscript(Transcript(id, (), meta={"client_id": "K1", "date": d})) for id, d in dates.items()]
+    >>> doubts(held)
+    ['K1: not in the order of numbers or dates, as of 2 sessions 0 have a number, and 1 a date like 2024-03-01']
+    """
+    found = []
+    for client, own in treatments(sessions).items():
+        metas = [session.transcript.meta for session in own]
+        numbers = [_number(meta.get("session_number")) for meta in metas]
+        dates = [_date(meta.get("date")) for meta in metas]
+        n, dated = (len(own) - told.count(None) for told in (numbers, dates))
+        if n == len(own):
+            odd: list[str] = []
+            before = latest = None
+            for session, number, date in zip(own, numbers, dates):
+                if number == before or (date and latest and date < latest):
+                    odd.append(session.transcript.id)
+                before, latest = number, date or latest
+            if odd:
+                found.append(f"{client}: the same number as the session before, or an earlier date: {_named(odd)}")
+        elif dated < len(own) > 1 and any(meta.get("session_number") or meta.get("date") for meta in metas):
+            found.append(
+                f"{client}: not in the order of numbers or dates, as of {len(own)} sessions {n} have a number, and "
+                f"{dated} a date like 2024-03-01"
+            )
+    return found
+
+
 def natural(text: str) -> tuple[object, ...]:
     """Return what puts "s2" before "s10".
 

@@ -188,7 +188,8 @@ def _annotate(args: argparse.Namespace) -> int:
     met = {session.session_id for outcome in report.inputs for session in outcome.sessions}
     given = hide.hash if hide else deidentifier.shown if deidentifier else str
     if lost := sum(given(id) not in met for id in reading.clients or ()):
-        complain(f"--clients: {lost} of its sessions are not in this run", 1)
+        todo = "" if hide or deidentifier else ". Write ids as in sessions.csv"  # where they are hashes
+        complain(f"--clients: {lost} of its sessions are not in this run{todo}", 1)
     _complain_of_unused(report.unused_roles)
     return int(failed)
 

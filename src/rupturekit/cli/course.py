@@ -49,7 +49,7 @@ def add_course(commands: Any) -> None:
 
 def _course(args: argparse.Namespace) -> int:
     from ..readers import ReadError
-    from ..treatment import course_rows, identified, read_facts, read_messages, signals, write
+    from ..treatment import course_rows, doubts, identified, read_facts, read_messages, signals, write
 
     try:
         facts = read_facts(args.clients) if args.clients else {}
@@ -67,9 +67,13 @@ def _course(args: argparse.Namespace) -> int:
     else:
         _print_clients(rows, found)
         print(f"{', '.join(file.name for file in files)} are in {plain(str(args.out))}")
+    if doubtful := doubts(sessions):
+        more = [f"and {len(doubtful) - SHOWN} clients more"] if len(doubtful) > SHOWN else []
+        shown = [*doubtful[:SHOWN], *more]
+        complain("\n".join(["the order of some sessions is doubtful; --clients can tell it", *shown]), 0)
     for option, given in (("--clients", facts), ("--ratings", ratings)):
         if lost := len(set(given) - {row["session_id"] for row in rows}):
-            complain(f"{option}: {lost} of its sessions are not among these", 1)
+            complain(f"{option}: {lost} of its sessions are not among these. Write ids as in sessions.csv", 1)
     return 0
 
 
