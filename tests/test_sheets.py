@@ -491,6 +491,7 @@ def test_ratings_come_back(tmp_path: Path) -> None:
     assert [cell.value for cell in book["Ratings"][1]][2:6] == list(sheets.RATINGS)
     book["Ratings"]["C3"] = 5
     book["Ratings"]["F3"] = 1.0
+    book["Ratings"]["G3"] = "hard to rate"
     book.save(tmp_path / "b.xlsx")
     assert sheets.read_ratings(tmp_path / "b.xlsx") == [
         {
@@ -500,8 +501,11 @@ def test_ratings_come_back(tmp_path: Path) -> None:
             "significance withdrawal": None,
             "resolution": None,
             "therapist contribution": 1,
+            "note": "hard to rate",
         }
     ]
+    with pytest.raises(rk.ReadError, match=r"b\.xlsx, sheet 'Ratings', row 3: there is no such session"):
+        sheets.read_ratings(tmp_path / "b.xlsx", [session("s1")])
     book["Ratings"]["D3"] = 6
     book.save(tmp_path / "c.xlsx")
     with pytest.raises(rk.ReadError, match=r"c\.xlsx, sheet 'Ratings', row 3: significance withdrawal is not one of 1"):
@@ -510,6 +514,22 @@ def test_ratings_come_back(tmp_path: Path) -> None:
     assert sheets.read_ratings(tmp_path / "d.csv") == []
     (tmp_path / "d.csv").rename(tmp_path / "renamed.csv")
     assert sheets.read_ratings(tmp_path / "renamed.csv") is None
+
+
+def test_a_coder_who_is_spelt_in_two_ways_is_not_two_coders(tmp_path: Path) -> None:
+    with pytest.raises(rk.ReadError, match="row 3: its coder is spelt otherwise above"):
+        one(tmp_path, "session,code,turns,coder\ns1,W2,3,AB\ns1,W2,5,ab\n")
+    with pytest.raises(rk.ReadError, match="row 3: its coder is spelt otherwise above"):
+        one(tmp_path, "session,code,turns,coder\ns1,W2,3,AB\ns1,W2,5,\n", coder="Ab")
+
+
+@pytest.mark.parametrize("name", ["clarity", "turns", "not coded"])
+def test_a_column_that_was_renamed_loses_no_codes_in_silence(tmp_path: Path, name: str) -> None:
+    sheets.write([rk.AnnotatedTranscript(session())], tmp_path / "a.csv", coder="AB")
+    text = (tmp_path / "a.csv").read_text("utf-8-sig")
+    (tmp_path / "b.csv").write_text(text.replace(f",{name},", f",{name} of mine,"), "utf-8")
+    with pytest.raises(rk.ReadError, match=rf"b\.csv: no column is called {name}"):
+        sheets.read(tmp_path / "b.csv", [session()])
 
 
 def test_a_spreadsheet_elsewhere_may_save_it(tmp_path: Path) -> None:

@@ -120,6 +120,22 @@ def test_ratings_of_whole_sessions_come_back_from_a_sheet(annotated: Path, tmp_p
     assert (rated["session"], rated["coder"], rated["resolution"]) == ("s1", "AB", "4")
 
 
+def test_a_coders_ratings_in_two_versions_are_refused(
+    annotated: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, rating in (("AB", 4), ("again", 4), ("later", 2)):
+        sheet = str(tmp_path / f"{name}.csv")
+        assert main(["sheet", str(annotated), "--blank", "--coder", "AB", "--out", sheet]) == 0
+        (tmp_path / f"{name}.ratings.csv").write_text(f"session,coder,resolution\ns1,AB,{rating}\n", "utf-8")
+    command = ["import", "--format", "sheet", "--transcripts", str(annotated), "--out"]
+    first, again, later = (str(tmp_path / f"{name}.csv") for name in ("AB", "again", "later"))
+    assert main([*command, str(tmp_path / "same.jsonl"), first, again]) == 0
+    assert len((tmp_path / "same.ratings.csv").read_text("utf-8").splitlines()) == 2
+    assert main([*command, str(tmp_path / "two.jsonl"), first, later]) == 2
+    assert "session s1: AB rated it in two ways" in capsys.readouterr().err
+    assert not (tmp_path / "two.jsonl").exists()
+
+
 def test_codings_of_different_transcripts_are_not_compared(
     annotated: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -247,18 +247,18 @@ def read(
         if row["first turn"] and row["last turn"]:
             where.setdefault((row["session"], row["segment"]), set()).add((row["first turn"], row["last turn"]))
     errors: list[ReadError] = []
+    ids: dict[str, str] = {}
     for row in rows:
         try:
             if (transcript := row.transcript(by_id)) is None:
-                raise row.error(
-                    "there is no such session" if row["session"] else "no session is named",
-                    "Give its id as in the transcripts; a spreadsheet may have changed it",
-                )
+                raise row.no_session()
             marker = _marker(row, book)
             if not (who := row["coder"].removeprefix("coder:") or coder or ""):
                 if row["clarity"] or row["note"] or _says_yes(row) or (row["turns"] and not row["source"]):
                     raise row.error("it has no coder", "Fill in the coder column, or give the coder's id")
                 continue
+            if ids.setdefault(who.casefold(), who) != who:
+                raise row.error("its coder is spelt otherwise above", "Write it the same way in every row")
             stretch = _stretch(row, where.get((row["session"], row["segment"]), set()), len(transcript))
             codings.setdefault(transcript.id, _Coding(transcript, book)).add(row, who, marker, stretch)
         except ReadError as error:
@@ -270,24 +270,28 @@ def read(
     return [codings[id].annotated() for id in by_id if id in codings]
 
 
-def read_ratings(path: str | os.PathLike[str]) -> list[dict[str, str | int | None]] | None:
+def read_ratings(
+    path: str | os.PathLike[str], sessions: Iterable[Transcript] | None = None
+) -> list[dict[str, str | int | None]] | None:
     """Read the ratings of whole sessions from a filled-in sheet.
 
     Parameters
     ----------
     path : path-like
         The XLSX file, or the CSV file: the one with the ratings, or the one with the markers that it lies beside.
+    sessions : iterable of Transcript, optional
+        The sessions that it may be about.
 
     Returns
     -------
     list of dict, or None
-        ``session``, ``coder`` and the four ratings, 1 to 5 or None; without sessions that nobody rated. None where
-        there is no table of ratings, as beside a CSV file that was renamed.
+        ``session``, ``coder``, the four ratings, 1 to 5 or None, and the ``note``; without sessions of which nobody
+        said anything. None where there is no table of ratings, as beside a CSV file that was renamed.
 
     Raises
     ------
     ReadError
-        If the file cannot be read, or a rating is not 1 to 5.
+        If the file cannot be read, a rating is not 1 to 5, or it is about another session.
 
     Examples
     --------
@@ -297,8 +301,9 @@ def read_ratings(path: str | os.PathLike[str]) -> list[dict[str, str | int | Non
     ...     _ = file.write_text("session,coder,resolution,therapist contribution\\ns1,AB,4,\\ns2,AB,,\\n")
     ...     read_ratings(file)
     [{'session': 's1', 'coder': 'AB', 'significance confrontation': None, 'significance withdrawal': None,
-      'resolution': 4, 'therapist contribution': None}]
+      'resolution': 4, 'therapist contribution': None, 'note': None}]
     """
+    known = None if sessions is None else {transcript.id for transcript in sessions}
     rows = _read_rows(_beside(Path(path), "ratings"), lambda names: "session" in names and bool(names & set(RATINGS)))
     if rows is None:
         return None
@@ -308,8 +313,11 @@ def read_ratings(path: str | os.PathLike[str]) -> list[dict[str, str | int | Non
         for name, value in given.items():
             if row[name] and value not in range(1, 6):
                 raise row.error(f"{name} is not one of 1 to 5", "Correct it, or empty the cell")
-        if any(given.values()):
-            found.append({"session": row["session"], "coder": row["coder"].removeprefix("coder:") or None, **given})
+        if any(given.values()) or row["note"]:
+            if known is not None and row["session"] not in known:
+                raise row.no_session()
+            who = {"session": row["session"], "coder": row["coder"].removeprefix("coder:") or None}
+            found.append({**who, **given, "note": row["note"] or None})
     return found
 
 
@@ -527,6 +535,12 @@ class _Cells:
 
     def error(self, found: str, todo: str) -> ReadError:
         return ReadError(f"{self.place}: {found}. {todo}")
+
+    def no_session(self) -> ReadError:
+        return self.error(
+            "there is no such session" if self["session"] else "no session is named",
+            "Give its id as in the transcripts; a spreadsheet may have changed it",
+        )
 
 
 def _together(errors: Iterable[ReadError]) -> ReadError:
@@ -895,6 +909,9 @@ def _read_rows(path: Path, fits: Callable[[set[str]], bool]) -> list[_Cells] | N
             continue
         if twice := [name for name, n in Counter(headers[at]).items() if name in _READ and n > 1]:
             raise ReadError(f"{place}: two columns are called {twice[0]}. Delete one of them")
+        lost = [name for name in ("clarity", "turns", "not coded") if name not in headers[at]]
+        if lost and "segment" in headers[at] and _has_markers(set(headers[at])):
+            raise ReadError(f"{place}: no column is called {lost[0]}. Keep the header that the sheet was written with")
         # of the others nothing is kept: with a cell in a worksheet's last column a row is 16,384 cells long
         columns = {name: n for n, name in enumerate(headers[at]) if name in _KNOWN}
         rows = rows if rows is not None else []

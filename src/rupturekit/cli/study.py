@@ -136,7 +136,7 @@ def _import(args: argparse.Namespace) -> int:
         try:
             if args.format == "sheet":
                 codings += read(path, given, coder=args.coder, codebook=book)
-                if (rated_here := read_ratings(path)) is None:
+                if (rated_here := read_ratings(path, given)) is None:
                     complain(f"{path}: no table of ratings with it", 0)
                 ratings += rated_here or []
             else:
@@ -149,7 +149,7 @@ def _import(args: argparse.Namespace) -> int:
         sessions = merged(codings)
         files = {}
         if ratings:
-            rows = [{**row, "coder": row["coder"] or args.coder} for row in ratings]
+            rows = _once({**row, "coder": row["coder"] or args.coder} for row in ratings)
             files[rated] = csv_bytes(list(rows[0]), [list(row.values()) for row in rows])
         # the codes come last: where they are, the ratings are too
         files[args.out] = "".join(session.to_json() + "\n" for session in sessions).encode()
@@ -172,6 +172,17 @@ def _import(args: argparse.Namespace) -> int:
         shown = ", ".join(map(plain, empty[:SHOWN])) + (", …" if len(empty) > SHOWN else "")
         print(f"Read, and nothing marked: {shown}. If nobody read them, leave them out of what you import.")
     return 0
+
+
+def _once(ratings: Iterable[dict[str, str | int | None]]) -> list[dict[str, str | int | None]]:
+    """Return one row for each session and coder; two that differ are two versions of a coder's work."""
+    by: dict[tuple[object, object], dict[str, str | int | None]] = {}
+    for row in ratings:
+        if by.setdefault((row["session"], row["coder"]), row) != row:
+            raise ValueError(
+                f"session {row['session']}: {row['coder']} rated it in two ways; give one version of their work"
+            )
+    return list(by.values())
 
 
 def add_agree(commands: Any) -> None:
