@@ -532,6 +532,23 @@ def test_a_column_that_was_renamed_loses_no_codes_in_silence(tmp_path: Path, nam
         sheets.read(tmp_path / "b.csv", [session()])
 
 
+def test_merged_cells_are_refused_because_all_but_one_are_empty(tmp_path: Path) -> None:
+    sheets.write([rk.AnnotatedTranscript(session())], tmp_path / "a.xlsx", coder="AB")
+    book = openpyxl.load_workbook(tmp_path / "a.xlsx")
+    markers = book["Markers"]
+    markers.insert_rows(1)
+    markers["A1"] = "Done on Tuesday"
+    markers.merge_cells("A1:F1")
+    book["Codebook"].merge_cells("A2:A9")
+    book.save(tmp_path / "title.xlsx")
+    assert len(sheets.read(tmp_path / "title.xlsx", [session()])) == 1
+    markers["L3"] = 2
+    markers.merge_cells("L3:L5")
+    book.save(tmp_path / "b.xlsx")
+    with pytest.raises(rk.ReadError, match=r"b\.xlsx, sheet 'Markers': the cells L3:L5 are merged"):
+        sheets.read(tmp_path / "b.xlsx", [session()])
+
+
 def test_a_spreadsheet_elsewhere_may_save_it(tmp_path: Path) -> None:
     """Semicolons, Windows-1252 and no mark, as Excel saves CSV in much of Europe."""
     talk = session("Bär")

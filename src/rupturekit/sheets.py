@@ -42,6 +42,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from itertools import chain, groupby, islice
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -901,7 +902,7 @@ def _read_rows(path: Path, fits: Callable[[set[str]], bool]) -> list[_Cells] | N
     source = load(path)
     tables = _read_xlsx(source) if source.data.startswith((b"PK", _OLD_OFFICE)) else _read_csv(source, fits)
     rows: list[_Cells] | None = None
-    for place, table in tables:
+    for place, table, merged in tables:
         top = list(islice(table, _HEADER_WITHIN))
         headers = [[_normal(_text(value)) for value in values] for values in top]
         at = next((n for n, names in enumerate(headers) if fits(set(names))), None)
@@ -919,6 +920,11 @@ def _read_rows(path: Path, fits: Callable[[set[str]], bool]) -> list[_Cells] | N
             cells = {name: _text(values[n]) for name, n in columns.items() if n < len(values)}
             if any(map(str.strip, cells.values())):
                 rows.append(_Cells(f"{place}, row {number}", cells))
+        if together := [cells for cells, last_row in merged() if last_row > at + 1]:
+            raise ReadError(
+                f"{place}: the cells {together[0]} are merged, and only the first of them holds what was filled in. "
+                "Unmerge them, and fill in each"
+            )
     return rows
 
 
@@ -940,7 +946,11 @@ def _normal(name: str) -> str:
     return " ".join(name.replace("_", " ").casefold().split())
 
 
-def _read_csv(source: Source, fits: Callable[[set[str]], bool]) -> list[tuple[str, Iterator[list[str]]]]:
+_Tables: TypeAlias = "list[tuple[str, Iterator[Sequence[Any]], Callable[[], list[tuple[str, int]]]]]"
+"""Where a table stands, its rows, and which of its cells are merged, each with the last row of them."""
+
+
+def _read_csv(source: Source, fits: Callable[[set[str]], bool]) -> _Tables:
     text = decode(source).text
     top = text.split("\n")[:_HEADER_WITHIN]
     for delimiter in ",;\t":
@@ -961,17 +971,20 @@ def _read_csv(source: Source, fits: Callable[[set[str]], bool]) -> list[tuple[st
             f"a quotation mark in row {len(table) + 1} is not closed, or not doubled within a cell",
             "Save it anew with a spreadsheet",
         ) from None
-    return [(str(source.path), iter(table))]
+    return [(str(source.path), iter(table), list)]
 
 
-def _read_xlsx(source: Source) -> list[tuple[str, Iterator[tuple[Any, ...]]]]:
+def _read_xlsx(source: Source) -> _Tables:
     from openpyxl import load_workbook
 
     if not source.data.startswith(_OLD_OFFICE):
         archive.check(source)
     with _workbook_of(source):
         book = load_workbook(io.BytesIO(source.data), read_only=True, data_only=True)
-        return [(f"{source.path}, sheet {sheet.title!r}", _rows(sheet, source)) for sheet in book.worksheets]
+        return [
+            (f"{source.path}, sheet {sheet.title!r}", _rows(sheet, source), partial(_merged, sheet, source))
+            for sheet in book.worksheets
+        ]
 
 
 def _rows(sheet: Any, source: Source) -> Iterator[tuple[Any, ...]]:
@@ -980,6 +993,13 @@ def _rows(sheet: Any, source: Source) -> Iterator[tuple[Any, ...]]:
         sheet.reset_dimensions()
         for _, values in numbered(sheet.iter_rows(values_only=True)):
             yield values
+
+
+def _merged(sheet: Any, source: Source) -> list[tuple[str, int]]:
+    # read as a stream, openpyxl does not tell them
+    with _workbook_of(source), sheet._get_source() as xml:
+        found = re.findall(rb'mergeCell ref="([A-Z0-9]{2,10}:[A-Z]{1,3}([0-9]{1,7}))"', xml.read())
+        return [(cells.decode(), int(last_row)) for cells, last_row in found]
 
 
 @contextmanager
