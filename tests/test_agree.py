@@ -499,8 +499,13 @@ def test_there_must_be_two_coders_of_the_same_session() -> None:
         agreement([ab])
     with pytest.raises(ValueError, match="here is none"):
         agreement()
-    with pytest.raises(ValueError, match="no turn was coded by two of AB, CD"):
+    with pytest.raises(ValueError, match=r"no turn was coded by two of AB, CD; no session is in two codings by its id"):
         agreement([ab], [coded(talk("s2"), "coder:CD")])
+    apart = [coded(talk("s1", 4), f"coder:{who}", read=read) for who, read in (("AB", (0, 1)), ("CD", (2, 3)))]
+    with pytest.raises(ValueError, match=r"no turn was coded by two of AB, CD$"):
+        agreement(apart)
+    with pytest.raises(ValueError, match="AB and ab would be two coders"):
+        agreement([ab], [coded(talk("s1"), "coder:ab")])
     found = agreement([ab, coded(talk("s2"), "coder:AB")], [coded(talk("s1"), "coder:CD")])
     assert "1 session that only one coder coded took no part." in found.notes
 

@@ -445,8 +445,9 @@ def agreement(
     Raises
     ------
     ValueError
-        If no two coders coded the same, two codings are of different transcripts, a coder coded a turn in two ways,
-        or a coding contradicts itself. The message names session and turn, and quotes no words.
+        If no two coders coded the same, two coders' ids differ in case alone, two codings are of different transcripts,
+        a coder coded a turn in two ways, or a coding contradicts itself. The message names session and turn, and quotes
+        no words.
 
     Examples
     --------
@@ -475,6 +476,8 @@ def agreement(
     sessions = _joined(codings, book)
     everybody = {coder for s in sessions for coder in s.read}
     coders = (*sorted(everybody - {MACHINE}), *({MACHINE} & everybody))
+    if alike := [two for two in combinations(coders, 2) if two[0].casefold() == two[1].casefold()]:
+        raise ValueError(f"{alike[0][0]} and {alike[0][1]} would be two coders; give one coder one id in all codings")
     compared = _comparisons(coders)
     if not compared:
         raise ValueError(f"agreement needs two coders; here is {', '.join(coders) or 'none'}")
@@ -484,7 +487,9 @@ def agreement(
     turns = {role: _turns(counted, coders, role, level, segment_s) for role in _ROLES}
     table = [row for name in chosen for row in _rows(turns[_role(name, book)], name, book, compared, draws, seed)]
     if not table:
-        raise ValueError(f"no {level} was coded by two of {', '.join(coders)}")
+        apart = all(len(s.read) < 2 for s in sessions)
+        why = "; no session is in two codings by its id, and outputs made with --no-text have hashes for ids" * apart
+        raise ValueError(f"no {level} was coded by two of {', '.join(coders)}{why}")
     people = tuple(coder for coder in coders if coder != MACHINE)
     main = next(label for label, who in compared.items() if who == people or len(compared) == 1)
     families = {f for x in chosen for f in _families(x, book)}

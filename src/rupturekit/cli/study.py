@@ -198,7 +198,13 @@ def add_agree(commands: Any) -> None:
         "codings", nargs="+", type=Path, metavar="CODING", help="JSONL of codings, table with labels, annotated folder"
     )
     parser.add_argument("--level", choices=("turn", "segment", "session"), default="turn", help="what is a unit")
-    parser.add_argument("--segment", type=float, default=300.0, metavar="SECONDS", help="length of a segment")
+    parser.add_argument(
+        "--segment",
+        type=float,
+        default=300.0,
+        metavar="SECONDS",
+        help="length of a segment; that of the sheets, if codes in them name no turn",
+    )
     parser.add_argument("--draws", type=int, default=2000, metavar="N", help="resamples for each interval")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="the same draws the same")
     parser.add_argument("--out", type=Path, metavar="DIR", help="folder to make, for everything")
@@ -282,7 +288,7 @@ def add_sample(commands: Any) -> None:
         "sheet. design.csv and worth_reading.csv tell what the machine said: they are for the researcher alone.",
     )
     add_annotated(parser)
-    parser.add_argument("--n", type=int, required=True, metavar="N", help="segments to draw, and turns to list")
+    parser.add_argument("--n", type=int, required=True, metavar="N", help="segments to draw; all, if there are fewer")
     parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="folder to make")
     parser.add_argument("--coders", default="A,B", metavar="ID,…", help="a blank sheet is written for each")
     parser.add_argument("--seed", type=int, default=13, metavar="N", help="the same draws the same")
