@@ -161,6 +161,21 @@ def test_the_command_measures_what_the_command_wrote(table, tmp_path, capsys):
     assert "helping" not in printed
 
 
+def test_codings_that_name_no_client_have_the_annotations_clients_or_it_is_told(table, tmp_path, capsys):
+    table.write_text(table.read_text().replace("client_id", "room").replace("c-s1", "A").replace("c-s2", "A"))
+    (tmp_path / "clients.csv").write_text("session_id,client_id\ns1,K1\ns2,K1\n")
+    command = ["evaluate", str(table), "--draws", "5", "--against"]
+    for out, more in (("none", ()), ("named", ("--clients", str(tmp_path / "clients.csv")))):
+        assert main(["annotate", str(table), "--out", str(tmp_path / out), "--no-model", *more]) == 0
+    capsys.readouterr()
+    assert main([*command, str(tmp_path / "none")]) == 0
+    assert "2 of 2 sessions name no client" in capsys.readouterr().out
+    assert main([*command, str(tmp_path / "named")]) == 0
+    printed = capsys.readouterr().out
+    assert "1 clients or groups" in printed
+    assert "name no client" not in printed
+
+
 def test_coded_sessions_that_were_not_annotated_are_told(table, tmp_path, capsys):
     part = tmp_path / "part.csv"
     lines = table.read_text().splitlines()

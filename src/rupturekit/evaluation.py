@@ -270,8 +270,9 @@ class Session:
 
     @property
     def group(self) -> str:
-        """What the session is kept together with."""
-        return group_of(self.coded)
+        """What the session is kept together with: what the coding names or else the annotation, else itself."""
+        own = group_of(self.coded)
+        return own if own != self.coded.transcript.id else group_of(self.found)
 
     @property
     def corpus(self) -> str:

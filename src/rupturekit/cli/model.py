@@ -37,13 +37,13 @@ def add_evaluate(commands: Any) -> None:
 
 
 def _evaluate(args: argparse.Namespace) -> int:
-    from ..coding import group_of, merged, read_coded, read_codings
+    from ..coding import merged, read_coded, read_codings
     from ..tables import load
 
     try:
         import sklearn  # noqa: F401
 
-        from ..evaluation import LEAST_GROUPS, evaluate, markdown
+        from ..evaluation import LEAST_GROUPS, evaluate, join, markdown
     except ImportError as error:
         return complain(f'evaluating needs {error.name}: pip install "rupturekit[evaluate]"', 2)
     try:
@@ -64,12 +64,14 @@ def _evaluate(args: argparse.Namespace) -> int:
     for title, rows in figures.items():
         if rows and not args.json:
             print(f"## {title.capitalize()}\n\n{markdown(rows)}\n")
-    met = {s.transcript.id for s in found}
-    groups = {group_of(s) for s in coded if s.transcript.id in met}
-    if len(groups) < LEAST_GROUPS and not args.json:
+    group = {s.coded.transcript.id: s.group for s in join(coded, found)}
+    if len(groups := set(group.values())) < LEAST_GROUPS and not args.json:
         few = f"no intervals are given for fewer than {LEAST_GROUPS}, and the figures are exploratory"
         print(f"{len(groups)} clients or groups: {few}.")
-    missing = {s.transcript.id for s in coded if s.coded} - met
+    if len(groups) > 1 and (unnamed := sum(id == name for id, name in group.items())) and not args.json:
+        whose = "if clients have several, intervals are too narrow; annotate with --clients"
+        print(f"{unnamed} of {len(group)} sessions name no client (client_id) and count as one each: {whose}.")
+    missing = {s.transcript.id for s in coded if s.coded} - set(group)
     if missing:
         return complain(f"{len(missing)} coded sessions were not annotated and are not in these figures", 1)
     return 0
