@@ -328,7 +328,7 @@ def test_a_folder_with_something_in_it_is_left_alone(tmp_path: Path) -> None:
     out.mkdir()
     assert write([session("s1")], out)[0].is_file()
     before = {path: path.read_bytes() for path in out.rglob("*.html")}
-    with pytest.raises(FileExistsError, match="not an empty folder"):
+    with pytest.raises(FileExistsError, match="not an empty folder; give another, or --overwrite"):
         write([session("s2")], out)
     assert {path: path.read_bytes() for path in out.rglob("*.html")} == before
 

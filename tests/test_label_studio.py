@@ -239,6 +239,12 @@ def test_what_is_no_export_is_refused(tmp_path: Path, content: bytes, message: s
     assert message in refused(label_studio, path)
 
 
+def test_tasks_that_were_given_out_are_not_what_came_back(tmp_path: Path) -> None:
+    tasks = written(label_studio, tmp_path / "out", [AnnotatedTranscript(SESSION)]) / "tasks.json"
+    with pytest.raises(ReadError, match=r"nobody coded anything in it\. Give what came back"):
+        import_codes(tasks, "label-studio", [SESSION], coder="AB")
+
+
 def test_a_file_that_is_not_there_is_an_error_of_reading(tmp_path: Path) -> None:
     with pytest.raises(ReadError, match="cannot be opened"):
         import_codes(tmp_path / "none.json", "label-studio", [SESSION])

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import json
+import os
 import re
 import runpy
+import sys
 from pathlib import Path
 
 import pytest
@@ -134,6 +137,27 @@ def test_a_coders_ratings_in_two_versions_are_refused(
     assert main([*command, str(tmp_path / "two.jsonl"), first, later]) == 2
     assert "session s1: AB rated it in two ways" in capsys.readouterr().err
     assert not (tmp_path / "two.jsonl").exists()
+
+
+def test_a_reader_of_the_figures_who_leaves_is_no_error(
+    annotated: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sheet, codes = str(tmp_path / "AB.xlsx"), str(tmp_path / "AB.jsonl")
+    assert main(["sheet", str(annotated), "--blank", "--coder", "AB", "--out", sheet]) == 0
+    assert main(["import", sheet, "--format", "sheet", "--transcripts", str(annotated), "--out", codes]) == 0
+    capsys.readouterr()
+
+    class Left(io.StringIO):
+        def write(self, text: str) -> int:
+            raise BrokenPipeError(32, "Broken pipe")
+
+        def fileno(self) -> int:
+            return nowhere.fileno()
+
+    with open(os.devnull, "w") as nowhere, monkeypatch.context() as patched:
+        patched.setattr(sys, "stdout", Left())
+        assert main(["agree", codes, str(annotated), "--draws", "5"]) == 1
+    assert capsys.readouterr().err == ""
 
 
 def test_codings_of_different_transcripts_are_not_compared(

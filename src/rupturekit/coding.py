@@ -283,7 +283,10 @@ def read_coded(
     table = Path(table)
     layer = Path(layer or table.with_suffix("").with_suffix(".labels.jsonl"))
     if not layer.is_file():
-        raise ValueError(f"{table}: no label layer {layer.name} in {layer.parent}")
+        raise ValueError(
+            f"{table}: no label layer {layer.name} in {layer.parent}. What came back from coders is imported first: "
+            "rupturekit import --help"
+        )
     labels = _labels(layer)
     sessions = []
     met: set[tuple[str, str]] = set()

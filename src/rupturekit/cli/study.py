@@ -227,15 +227,15 @@ def _agree(args: argparse.Namespace) -> int:
             draws=args.draws,
             seed=args.seed,
         )
-        if args.json:
-            print_json({"n": found.n, "coded": found.coded, "table": found.table, "notes": found.notes})
-        else:
-            print(found.markdown())
         files = write(found, args.out) if args.out else []
-        if files and not args.json:
-            print(f"\n{', '.join(file.name for file in files)} are in {plain(str(args.out))}")
     except (ValueError, OSError) as error:
         return complain(str(error), 2)
+    if args.json:
+        print_json({"n": found.n, "coded": found.coded, "table": found.table, "notes": found.notes})
+        return 0
+    print(found.markdown())
+    if files:
+        print(f"\n{', '.join(file.name for file in files)} are in {plain(str(args.out))}")
     return 0
 
 

@@ -201,6 +201,8 @@ def import_codes(
             f"{path}: it names {', '.join(named)}, and has nothing for {coder}. Say who is who: coders "
             f"{named[0]}={coder}"
         )
+    if not found and coder:
+        raise ReadError(f"{path}: nobody coded anything in it. Give what came back, not what was given out")
     if not found:
         raise ReadError(
             f"{path}: no coder is named in it. Give the coder's id, if what stands in it is one coder's work"

@@ -95,7 +95,10 @@ def write(
     rows: list[SessionRow] = []
     taken: set[str] = set()
     names: list[str] = []
-    with whole_folder(out, replace=overwrite and is_pages(out)) as folder:
+    ours = is_pages(out)
+    if ours and not overwrite:
+        raise FileExistsError(f"{out} exists and is not an empty folder; give another, or --overwrite its pages")
+    with whole_folder(out, replace=ours) as folder:
         (folder / "sessions").mkdir()
         for annotated in sessions:
             names.append(f"{file_stem(annotated.transcript.id, taken)}.html")
@@ -107,13 +110,13 @@ def write(
 
 def is_pages(folder: Path) -> bool:
     """Tell whether a folder holds pages that `write` made, and nothing else."""
+    if not (folder / "index.html").is_file():
+        return False  # before what may be anybody's whole disk is gone through
     pages = folder / "sessions"
     files = [path for path in folder.rglob("*") if path != pages]
-    return (
-        bool(files)
-        and all(path == folder / "index.html" or (path.parent == pages and path.suffix == ".html") for path in files)
-        and all(map(_is_page, files))
-    )
+    return all(
+        path == folder / "index.html" or (path.parent == pages and path.suffix == ".html") for path in files
+    ) and all(map(_is_page, files))
 
 
 def _is_page(path: Path) -> bool:
