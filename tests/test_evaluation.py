@@ -189,6 +189,8 @@ def test_coded_sessions_that_were_not_annotated_are_told(table, tmp_path, capsys
     ("change", "message"),
     [
         (lambda x: x[1].update(turn=99), "has no such session and turn"),
+        (lambda x: x[1].update(codes={"fine": {"A": {}}}), "no such code; give one of C1, C2, "),
+        (lambda x: x[1].pop("codes"), "it has session, turn, raters and codes"),
         (lambda x: x[1].update(role="therapist"), "a therapist's here and a client's"),
         (lambda x: x[1]["codes"]["W2"]["A"].update(clarity=7), "clarity is not 1, 2 or 3"),
         (lambda x: x[1]["codes"]["W2"]["A"].update(spans=[[0, 900]]), "ends after the turn's 20 characters"),

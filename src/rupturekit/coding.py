@@ -316,7 +316,7 @@ def read_coded(
 
 def _labels(layer: Path) -> dict[tuple[str, str], tuple[Any, ...]]:
     """Read a label layer: (session, turn) → line, role, raters, codes; without the turns that nobody coded."""
-    by_code = load_codebook().by_code
+    by_code = {marker.code: marker for marker in load_codebook().markers}
     labels: dict[tuple[str, str], tuple[Any, ...]] = {}
     for number, line in enumerate(load_file(layer).data.removeprefix(b"\xef\xbb\xbf").split(b"\n"), 1):
         if not line.strip():
@@ -325,15 +325,22 @@ def _labels(layer: Path) -> dict[tuple[str, str], tuple[Any, ...]]:
             raw = json.loads(line.decode())
             key = str(raw["session"]), str(raw["turn"])
             raters = tuple(str(rater) for rater in raw["raters"])
+            unknown = raw["codes"].keys() - by_code
             given = [
                 _Given(
-                    by_code(code), rater, said.get("clarity", 2), [(int(a), int(b)) for a, b in said.get("spans", ())]
+                    by_code[code], rater, said.get("clarity", 2), [(int(a), int(b)) for a, b in said.get("spans", ())]
                 )
                 for code, by_rater in raw["codes"].items()
+                if code in by_code
                 for rater, said in by_rater.items()
             ]
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
-            raise ValueError(f"{layer}:{number}: not a label line ({type(error).__name__})") from None
+            raise ValueError(
+                f"{layer}:{number}: not a label line ({type(error).__name__}); it has session, turn, raters and codes, "
+                "these by code and rater"
+            ) from None
+        if unknown:
+            raise ValueError(f"{layer}:{number}: the codebook has no such code; give one of {', '.join(by_code)}")
         if any(g.clarity not in (1, 2, 3) or any(not 0 <= a < b for a, b in g.spans) for g in given):
             raise ValueError(f"{layer}:{number}: a clarity is not 1, 2 or 3, or a span is not [start, end]")
         if raters and not {g.rater for g in given} <= set(raters):
