@@ -111,6 +111,25 @@ def test_a_sheet_with_an_unknown_code_is_refused_with_its_row(
     assert not out.exists()
 
 
+def test_a_session_whose_rows_were_all_deleted_is_told_as_not_read(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("s1", "s2"):
+        (tmp_path / f"{name}.txt").write_text("T: How was the week?\nC: I guess it was.\n", "utf-8")
+    given, sheet = str(tmp_path / "annotated"), tmp_path / "AB.csv"
+    inputs = [str(tmp_path / f"{name}.txt") for name in ("s1", "s2")]
+    assert main(["annotate", *inputs, "--no-model", "--out", given]) == 0
+    assert main(["sheet", given, "--blank", "--coder", "AB", "--out", str(sheet)]) == 0
+    command = ["import", str(sheet), "--format", "sheet", "--transcripts", given, "--out"]
+    assert main([*command, str(tmp_path / "all.jsonl")]) == 0
+    assert "2 of 2 sessions in" in (told := capsys.readouterr().out)
+    assert "not read" not in told
+    rows = sheet.read_text("utf-8-sig").splitlines(keepends=True)
+    sheet.write_text("".join(row for row in rows if not row.startswith("s2,")), "utf-8")
+    assert main([*command, str(tmp_path / "part.jsonl")]) == 0
+    assert re.search("1 of 2 sessions in .*; the others count as not read", capsys.readouterr().out)
+
+
 def test_ratings_of_whole_sessions_come_back_from_a_sheet(annotated: Path, tmp_path: Path) -> None:
     sheet, out = tmp_path / "AB.csv", tmp_path / "codes.jsonl"
     assert main(["sheet", str(annotated), "--blank", "--coder", "AB", "--out", str(sheet)]) == 0

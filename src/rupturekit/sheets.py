@@ -15,8 +15,8 @@ What a row says when it is read:
 * A clarity without a turn means "somewhere in this segment". The marker is put on the whole of the segment's first
   turn of the role that it is coded on, with the note ``segment`` (`SEGMENT_NOTE`): right for agreement by segments
   and sessions, not for agreement by turns.
-* Without clarity and without turns, the marker was looked for and not found. A row that was deleted says the same.
-  A note is then an error, because there is no marker to bear it.
+* Without clarity and without turns, the marker was looked for and not found; a note is then an error, because there is
+  no marker to bear it. A row that was deleted says the same, but a session of which no row is left was not read.
 * An ``x`` under ``not coded`` says that the coder left the row's family out in the row's segment. All rows of the
   family there must have it. In a row without a code it holds for the row's family, or for all where none is named.
 * ``coder`` is whose row it is. What the machine marked and the coder left standing is the coder's.
@@ -81,7 +81,7 @@ _HOW = (
     "If a marker is not there, leave its row empty.",
     "If the same marker has different clarities in one segment, copy the row and give each its own.",
     "What is filled in already was marked by the machine or by you before: leave it, change it, or delete it: empty "
-    "clarity, turns and note, or delete the row.",
+    "clarity, turns and note, or delete the row. Leave a row of every session that you read: one without rows was not.",
     "Spans holds the places of the words in the turns. You need not touch it: a turn taken out of turns takes its "
     "spans along, and a turn put in counts as a whole.",
     "If you left a family out in a segment, put an x under not coded in all its rows there. Not coded is not none.",

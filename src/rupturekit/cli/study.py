@@ -167,7 +167,8 @@ def _import(args: argparse.Namespace) -> int:
     if ratings:
         print(f"{len(ratings)} rows of ratings in {plain(str(rated))}")
     print_table(["coder", "markers"], [[source.removeprefix("coder:"), n] for source, n in sorted(coders.items())])
-    print(f"{len(sessions)} sessions in {plain(str(args.out))}")
+    others = "; the others count as not read" * (len(sessions) < len(given))
+    print(f"{len(sessions)} of {len(given)} sessions in {plain(str(args.out))}{others}")
     if empty:
         shown = ", ".join(map(plain, empty[:SHOWN])) + (", …" if len(empty) > SHOWN else "")
         print(f"Read, and nothing marked: {shown}. If nobody read them, leave them out of what you import.")
