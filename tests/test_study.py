@@ -137,6 +137,11 @@ def test_ratings_of_whole_sessions_come_back_from_a_sheet(annotated: Path, tmp_p
     ratings.write_text("session,coder,resolution,therapist contribution\ns1,,4,2\n", "utf-8")
     command = ["import", str(sheet), "--format", "sheet", "--transcripts", str(annotated), "--out", str(out)]
     assert main([*command, "--coder", "AB"]) == 0
+    renamed = [*command[:-1], str(tmp_path / "renamed.jsonl"), "--coder", "AB", "--coders", "AB=CD"]
+    ratings.write_text("session,coder,resolution\ns1,AB,4\n", "utf-8")
+    assert main(renamed) == 0
+    assert {part.source for part in rk.load(tmp_path / "renamed.jsonl")[0].coded} == {"coder:CD"}
+    assert "s1,CD," in (tmp_path / "renamed.ratings.csv").read_text("utf-8")
     header, row = (tmp_path / "codes.ratings.csv").read_text("utf-8-sig").splitlines()
     rated = dict(zip(header.split(","), row.split(",")))
     assert (rated["session"], rated["coder"], rated["resolution"]) == ("s1", "AB", "4")

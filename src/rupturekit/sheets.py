@@ -186,6 +186,7 @@ def read(
     sessions: Iterable[Transcript],
     *,
     coder: str | None = None,
+    coders: Mapping[str, str] | None = None,
     codebook: Codebook | None = None,
 ) -> list[AnnotatedTranscript]:
     """Read a filled-in sheet: the markers, and what each coder went through.
@@ -201,6 +202,8 @@ def read(
         The sessions that the sheet was written for, or more.
     coder : str, optional
         Whose the rows are in which the coder column is empty.
+    coders : mapping, optional
+        The sheet's name of a coder → their id here.
     codebook : Codebook, optional
         Whose codes were used; the shipped one by default.
 
@@ -254,7 +257,7 @@ def read(
             if (transcript := row.transcript(by_id)) is None:
                 raise row.no_session()
             marker = _marker(row, book)
-            if not (who := row["coder"].removeprefix("coder:") or coder or ""):
+            if not (who := row.coder(coders) or coder or ""):
                 if row["clarity"] or row["note"] or _says_yes(row) or (row["turns"] and not row["source"]):
                     raise row.error("it has no coder", "Fill in the coder column, or give the coder's id")
                 continue
@@ -272,7 +275,10 @@ def read(
 
 
 def read_ratings(
-    path: str | os.PathLike[str], sessions: Iterable[Transcript] | None = None
+    path: str | os.PathLike[str],
+    sessions: Iterable[Transcript] | None = None,
+    *,
+    coders: Mapping[str, str] | None = None,
 ) -> list[dict[str, str | int | None]] | None:
     """Read the ratings of whole sessions from a filled-in sheet.
 
@@ -282,6 +288,8 @@ def read_ratings(
         The XLSX file, or the CSV file: the one with the ratings, or the one with the markers that it lies beside.
     sessions : iterable of Transcript, optional
         The sessions that it may be about.
+    coders : mapping, optional
+        The sheet's name of a coder → their id here.
 
     Returns
     -------
@@ -317,7 +325,7 @@ def read_ratings(
         if any(given.values()) or row["note"]:
             if known is not None and row["session"] not in known:
                 raise row.no_session()
-            who = {"session": row["session"], "coder": row["coder"].removeprefix("coder:") or None}
+            who = {"session": row["session"], "coder": row.coder(coders) or None}
             found.append({**who, **given, "note": row["note"] or None})
     return found
 
@@ -530,6 +538,10 @@ class _Cells:
     @property
     def table(self) -> str:
         return self.place.rpartition(", row ")[0]
+
+    def coder(self, ids: Mapping[str, str] | None) -> str:
+        name = self["coder"].removeprefix("coder:")
+        return (ids or {}).get(name, name)
 
     def transcript(self, by_id: Mapping[str, Transcript]) -> Transcript | None:
         return by_id.get(self.text("session")) or by_id.get(self["session"])

@@ -135,8 +135,8 @@ def _import(args: argparse.Namespace) -> int:
     for path in (Path(name) for file in args.files for name in sorted(glob.glob(str(file))) or [str(file)]):
         try:
             if args.format == "sheet":
-                codings += read(path, given, coder=args.coder, codebook=book)
-                if (rated_here := read_ratings(path, given)) is None:
+                codings += read(path, given, coder=args.coder, coders=args.coders, codebook=book)
+                if (rated_here := read_ratings(path, given, coders=args.coders)) is None:
                     complain(f"{path}: no table of ratings with it", 0)
                 ratings += rated_here or []
             else:
