@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import os
+import zipfile
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -125,8 +126,9 @@ def csv_rows(source: Source, *needed: str) -> Iterator[tuple[int, dict[str, str]
 def find(paths: Iterable[Path], out: Path) -> list[Input]:
     """List the files to annotate, in a stable order, each once.
 
-    Folders are searched with their subfolders. Files there that are no transcripts are listed with the
-    reason why they are skipped; hidden folders and the outputs of this and earlier runs are passed over.
+    Folders are searched with their subfolders. Files there that are no transcripts, sheets for coders among them, are
+    listed with the reason why they are skipped; hidden folders, the outputs of this and earlier runs, and subfolders
+    that another command wrote are passed over.
     TextGrids that hold one session, one for each speaker, are one input: the first of them.
 
     Parameters
@@ -186,7 +188,11 @@ def _walk(folder: Path, out: Path) -> Iterator[Path]:
     files = []
     for here, folders, names in os.walk(folder):
         ours = (*OUTPUTS, *exchange.FORMATS) if _is_output(Path(here), out) else ()
-        folders[:] = [name for name in folders if not name.startswith(".") and name not in ours]
+        folders[:] = [
+            name
+            for name in folders
+            if not (name.startswith(".") or name in ours or Path(here, name, MADE_BY).is_file())
+        ]
         # a folder that is called like a transcript is worth a word
         named = [name for name in folders if Path(name).suffix.lower() in SUFFIXES]
         files += [Path(here, name) for name in (*names, *named) if name not in ours]
@@ -203,8 +209,10 @@ def _why_not(file: Path) -> str | None:
         return "a hidden file"
     if file.stem.lower() == "readme":
         return "a README"
-    if file.name == MADE_BY:
+    if file.name == MADE_BY or file.name.endswith(f".{MADE_BY}"):
         return "written by rupturekit, about the files beside it"
+    if _is_sheet(file):
+        return "a sheet for coders, written by rupturekit"
     if file.suffix.lower() not in SUFFIXES:
         return "no transcript by its suffix; give the file by name to read it"
     if file.is_dir():
@@ -235,3 +243,18 @@ def reason(error: Exception) -> str:
         frame = frame.tb_next
     place = f" in {Path(frame.tb_frame.f_code.co_filename).name}:{frame.tb_lineno}" if frame else ""
     return f"unexpected {type(error).__name__}{place}; please report it, without the transcript"
+
+
+def _is_sheet(file: Path) -> bool:
+    # its table of turns would be read as sessions, and each of them counted once more
+    if file.suffix.lower() == ".csv":
+        stems = (file.stem, Path(file.stem).stem)  # of X.csv and X.turns.csv
+        return any(file.with_name(f"{stem}.{MADE_BY}").is_file() for stem in stems)
+    if file.suffix.lower() != ".xlsx" or not file.is_file():
+        return False
+    try:
+        with zipfile.ZipFile(file) as book, book.open("xl/workbook.xml") as names:
+            told = names.read(1 << 16)
+    except Exception:
+        return False  # whoever reads it will say why
+    return all(f'name="{table}"'.encode() in told for table in ("Markers", "Ratings", "Turns", "Codebook"))
