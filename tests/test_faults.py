@@ -522,6 +522,11 @@ def test_names_that_are_no_utf8_or_nearly_the_same(sessions: Path, tmp_path: Pat
         assert len(list((out / format).glob(pattern))) == 7, format
 
 
+def test_pages_of_what_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["report", str(tmp_path / "annotatde")]) == 2
+    assert "annotatde: no such file or folder" in capsys.readouterr().err
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 @pytest.mark.parametrize("where", ["full", "closed", "left"])
 def test_a_standard_output_that_takes_nothing(sessions: Path, where: str) -> None:

@@ -284,8 +284,8 @@ def read_coded(
     layer = Path(layer or table.with_suffix("").with_suffix(".labels.jsonl"))
     if not layer.is_file():
         raise ValueError(
-            f"{table}: no label layer {layer.name} in {layer.parent}. What came back from coders is imported first: "
-            "rupturekit import --help"
+            f"{table}: no label layer {layer.name} in the folder {layer.parent}; what came back from coders "
+            "is imported first, see rupturekit import --help"
         )
     labels = _labels(layer)
     sessions = []

@@ -31,6 +31,8 @@ def _report(args: argparse.Namespace) -> int:
     from ..report import write
     from ..tables import sessions_in
 
+    if not args.annotated.exists():
+        return complain(f"{args.annotated}: no such file or folder", 2)
     if not args.out and not args.annotated.is_dir():
         return complain("give the folder to make with --out", 2)
     out = args.out or args.annotated / "html"
