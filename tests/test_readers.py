@@ -380,6 +380,9 @@ def test_turn_numbers_before_the_label(read, form):
         ("[00:14 - 00:12] T: Hello.", 14.0, None),
         ("00:12\nT: Hello.", 12.0, None),
         ("[00:12]\nT: Hello.", 12.0, None),
+        # the frames of a video, and YouTube's captions
+        ("00:00:12:07 - 00:00:14:24\nT: Hello.", 12.0, 14.0),
+        ("0:00:12.000,0:00:14.500\nT: Hello.", 12.0, 14.5),
     ],
 )
 def test_times_in_text(read, first, start, end):
@@ -544,6 +547,8 @@ OTTER = "Speaker 1  0:03\nHow was the week?\n\nSpeaker 2  0:09\nLong.\n\nSpeaker
         "Session with M.\nThu, Mar 21, 2024 10:02AM • 48:12\n\nSUMMARY KEYWORDS\nweek, sleep, mother, "
         "feel, work, brother, shouting, long, tired, house, money, phone, talk\n\nSPEAKERS\nSpeaker 1, Speaker 2\n\n",
         "Session with M.\nSUMMARY KEYWORDS\nweek, sleep\nSPEAKERS\nSpeaker 2, Speaker 1\n\n",
+        "s1\nTranscribed with noScribe vers. 0.7\nAudio file: C:/s1.mp3\n(Language: English (en) | Speaker "
+        "detection: auto | Overlapping speech: False | Timestamps: True | Disfluencies: 1 | Mark pause: 0)\n\n",
         "Intake?\n\nSUMMARY\nThe client says that the week was long. They look at why.\n\nKEYWORDS\nweek\n\n",
     ],
 )
@@ -1044,6 +1049,11 @@ def test_columns_of_unknown_names_are_counted_and_parted(read, point, delimiter,
     if not title:
         (session,) = read(table, "s.csv", columns={"text": "gesagt", "speaker": "wer", "start": "von"})
         assert session.utterances[1] == Utterance("T", "Well, so, and?", 1.25, None, 3, None)
+
+
+def test_the_rule_below_the_header_of_a_markdown_table_is_no_talk(read):
+    (session,) = read("| Speaker | Text |\n|:---|---:|\n| T | So? |\n| C | - |\n", "s.md")
+    assert said(session) == [("T", "So?"), ("C", "-")]
 
 
 ASKED = [("T", "How was the harbour?"), ("C", "Cold."), ("T", "Cold, the harbour?"), ("C", "Cold.")]

@@ -91,7 +91,7 @@ def clean(text: str) -> str:
 
 LATEST_S = 1e13
 """A time after which nothing is: dates in milliseconds stay below it until 2286."""
-_CLOCK = re.compile(r"(?:(\d{1,4}):)?(\d{1,4}):(\d{1,2}(?:[.,]\d{1,9})?)")
+_CLOCK = re.compile(r"(?:(\d{1,4}):)?(\d{1,4}):(\d{1,2}(?:[.,]\d{1,9})?)(?:(?<=:\d\d:\d\d)[:;]\d\d)?")
 _SECONDS = re.compile(r"(\d{1,15}(?:[.,]\d{1,12})?)(?:\s?(?:s|secs?|seconds?|(ms|milliseconds?))\.?)?")
 
 
@@ -99,8 +99,9 @@ def seconds(value: object) -> float | None:
     """Return a time in seconds, or None where the value is no usable time.
 
     Understood are numbers, ``hh:mm:ss``, ``mm:ss``, both with decimals after a point or comma, and
-    seconds or milliseconds (``1500 ms``) as text. What is negative, not finite or anything else is
-    None: a session with a bad time is still worth reading.
+    seconds or milliseconds (``1500 ms``) as text. The frames in ``hh:mm:ss:ff`` are less than a second,
+    and left out. What is negative, not finite or anything else is None: a session with a bad time is
+    still worth reading.
 
     Examples
     --------

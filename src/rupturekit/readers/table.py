@@ -193,7 +193,8 @@ def _rows(text: str, delimiter: str, quoting: Any, skipped: int) -> Iterator[Row
             return
         except csv.Error:
             raise _BadRow(line) from None
-        if row:
+        # Markdown rules off the header by dashes
+        if any(cell.strip(" :-") for cell in row):
             yield line, row
 
 

@@ -26,12 +26,13 @@ from rupturekit.readers.raw import RawSession, Source, Utterance, clean, span
 from rupturekit.roles import role_of_label, speaker_key
 from rupturekit.transcript import Role
 
-_CLOCK = r"(?:\d{1,3}:\d{1,2}:\d{1,2}|\d{1,3}:\d{2})(?:[.,]\d{1,9})?"
+# The fourth number counts frames of a video.
+_CLOCK = r"(?:\d{1,3}:\d{1,2}:\d{1,2}(?:[:;]\d\d\b)?|\d{1,3}:\d{2})(?:[.,]\d{1,9})?"
 # "10:15 am I late?" is talk.
 _HALF = r"\s?[AaPp]\.?[Mm]\b\.?(?!\s(?:I|not)\b)"
 _HALVED = re.compile(rf"(?P<clock>{_CLOCK})\s?(?P<half>[AaPp])\.?[Mm]\b\.?")
 _TIME = rf"{_CLOCK}(?:{_HALF})?"
-_TO = r"\s*(?:-->|[-–—]|to)\s*"
+_TO = r"(?:\s*(?:-->|[-–—]|to)\s*|,(?=\d))"
 # A time as it stands before a label or alone: in brackets or bare, perhaps with its end.
 _STAMP = re.compile(
     rf"[\[(<{{]?\s*(?P<start>{_TIME})(?:{_TO}(?P<end>{_TIME}))?\s*[\])>}}]?(?:[\s,;:–-]+|$|(?<=[\])>}}]))"
@@ -188,7 +189,9 @@ _HEADER_KEYS: Mapping[str, str | None] = {
 }
 _HEADER_WORDS = re.compile(
     r"\b(?:transcri(?:pt|ption|bed|ber)|verbatim|confidential|anonymi[sz]ed|recording|recorded"
-    r"|session (?:no\.? |number |#)?\d+|page \d+)\b|\d{4}-\d\d-\d\d|\d{1,2}[./]\d{1,2}[./]\d{2,4}",
+    r"|session (?:no\.? |number |#)?\d+|page \d+)\b|\d{4}-\d\d-\d\d|\d{1,2}[./]\d{1,2}[./]\d{2,4}"
+    # settings, as noScribe writes them: "(Language: English | Mark pause: 0)"
+    r"|: [^|]{1,80} \| [^|:]{1,40}: ",
     re.IGNORECASE,
 )
 _SESSION = re.compile(r"\bsession\W{0,3}(?:no\.?|number)?\W{0,3}(\d{1,4})\b", re.IGNORECASE)
@@ -370,7 +373,7 @@ def _look(number: int, text: str, fresh: bool, given: frozenset[str]) -> _Line:
             line.start, line.end = _clocks(stamp)
             # "10:30 was when I woke" is talk; "[10:30] I woke" and "00:10:30 I woke" are not.
             opened = head[at] in "[(<{" and ":" in stamp["start"]
-            line.stamped = opened or stamp["start"].count(":") == 2 or stamp.end() == len(text)
+            line.stamped = opened or stamp["start"].count(":") > 1 or stamp.end() == len(text)
             at = stamp.end()
             if line.stamped:
                 line.rest = text[at:]
