@@ -475,6 +475,26 @@ def test_marks_of_f4transkript_are_times(read):
     assert times(session) == [(5.2, None), (7.0, None)]
 
 
+@pytest.mark.parametrize(
+    "form",
+    [
+        # as ELAN exports, with and without participants, and in seconds alone
+        "{who}\t\t00:00:{a:02}.250\t{a}.25\t00:00:{b:02}.500\t{b}.5\t00:00:01.250\t1.25\t{said}",
+        "{who}\tAnn L.\t00:00:{a:02}.250\t{a}.25\t00:00:{b:02}.500\t{b}.5\t{said}",
+        "{who}\t\t{a}.25\t{b}.5\t1.25\t{said}",
+        "{who}\t3\t00:00:{a:02}.25\t00:00:{b:02}.5\t{said}",
+        "00:00:{a:02}.25\t00:00:{b:02}.5\t{who}\t{said}",
+    ],
+)
+@pytest.mark.parametrize("head", ["", "Tier\tBegin Time - hh:mm:ss.ms\tEnd Time - hh:mm:ss.ms\tAnnotation\n"])
+def test_columns_between_the_label_and_the_words_are_times(read, form, head):
+    talk = [("T", "How was it?"), ("C", "2 weeks\tof rain."), ("T", "Why?")]
+    rows = [form.format(who=who, said=words, a=2 * n, b=2 * n + 1) for n, (who, words) in enumerate(talk)]
+    (session,) = read(head + "\n".join(rows))
+    assert said(session) == [(who, words.replace("\t", " ")) for who, words in talk]
+    assert times(session) == [(0.25, 1.5), (2.25, 3.5), (4.25, 5.5)]
+
+
 @pytest.mark.parametrize("form", ["[{}]", "({})", "{}", "[{}.0]", "({} - 00:59:59)"])
 def test_times_at_the_ends_of_most_lines_are_times(read, form):
     talk = [("T", "How was it?", 5), ("C", "Long.", 7), ("C", "Long and dull.", 9), ("T", "Why?", 11)]

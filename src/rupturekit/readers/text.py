@@ -22,7 +22,7 @@ from rupturekit.readers.labels import (
     split_remark,
     tidy,
 )
-from rupturekit.readers.raw import RawSession, Source, Utterance, clean, span
+from rupturekit.readers.raw import RawSession, Source, Utterance, clean, seconds, span
 from rupturekit.roles import role_of_label, speaker_key
 from rupturekit.transcript import Role
 
@@ -32,7 +32,7 @@ _CLOCK = r"(?:\d{1,3}:\d{1,2}:\d{1,2}(?:[:;]\d\d\b)?|\d{1,3}:\d{2})(?:[.,]\d{1,9
 _HALF = r"\s?[AaPp]\.?[Mm]\b\.?(?!\s(?:I|not)\b)"
 _HALVED = re.compile(rf"(?P<clock>{_CLOCK})\s?(?P<half>[AaPp])\.?[Mm]\b\.?")
 _TIME = rf"{_CLOCK}(?:{_HALF})?"
-_TO = r"(?:\s*(?:-->|[-–—]|to)\s*|,(?=\d))"
+_TO = r"(?:\s*(?:-->|[-–—]|to)\s*|[,\t](?=\d))"
 # A time as it stands before a label or alone: in brackets or bare, perhaps with its end.
 _STAMP = re.compile(
     rf"[\[(<{{]?\s*(?P<start>{_TIME})(?:{_TO}(?P<end>{_TIME}))?\s*[\])>}}]?(?:[\s,;:–-]+|$|(?<=[\])>}}]))"
@@ -44,6 +44,9 @@ _BOXED_STAMP = rf"[\[(<{{]\s*(?:{_TIME})(?:{_TO}(?:{_TIME}))?\s*[\])>}}]"
 _F4 = r"#(?P<clock>\d{1,2}:\d\d:\d\d)(?:-(?P<tenth>\d))?#"
 _F4_FIRST = re.compile(rf"(?P<before>(?:[^:：#]{{1,60}}[:：]\s*)?){_F4}")
 _F4_LAST = re.compile(rf"{_F4}\s*$")
+# Between label and words in columns, as ELAN exports them: perhaps a name, then times in several forms, and a duration.
+_CELL = rf"(?:{_CLOCK}|\d{{1,6}}(?:\.\d{{1,3}})?)\t"
+_CELLS = re.compile(rf"(?:[^\t\d][^\t]{{0,60}}\t(?={_CELL}{_CELL}))?(?P<marks>(?:{_CELL})+)")
 # A time at the end of a line, where one in talk ("I woke (5:30)") is told from it by how many there are.
 _LAST = re.compile(rf"(?<=\S)\s*(?P<stamp>{_BOXED_STAMP}|(?<=\s)\d{{1,2}}:\d\d:\d\d)$")
 _LINE_NUMBER = re.compile(r"(?:(\d{1,6})[.)]?|[\[(](\d{1,6})[\])])(?:[ \t]+|$)")
@@ -191,7 +194,7 @@ _HEADER_WORDS = re.compile(
     r"\b(?:transcri(?:pt|ption|bed|ber)|verbatim|confidential|anonymi[sz]ed|recording|recorded"
     r"|session (?:no\.? |number |#)?\d+|page \d+)\b|\d{4}-\d\d-\d\d|\d{1,2}[./]\d{1,2}[./]\d{2,4}"
     # settings, as noScribe writes them: "(Language: English | Mark pause: 0)"
-    r"|: [^|]{1,80} \| [^|:]{1,40}: ",
+    r"|: [^|]{1,80} \| [^|:]{1,40}: |\bhh:mm:ss\b",
     re.IGNORECASE,
 )
 _SESSION = re.compile(r"\bsession\W{0,3}(?:no\.?|number)?\W{0,3}(\d{1,4})\b", re.IGNORECASE)
@@ -393,6 +396,10 @@ def _look(number: int, text: str, fresh: bool, given: frozenset[str]) -> _Line:
     if match and label and (match["sep"] != "\t" or line.given or is_known(label)):
         line.label, line.rest, line.remark = label, text[match.end() :], remark
         _take_stamp(line, match["stamp"] or match["after"])
+        if match["sep"] == "\t" and (cells := _CELLS.match(line.rest)):
+            line.rest = line.rest[cells.end() :].lstrip()
+            times = {seconds(cell): cell for cell in cells["marks"].split() if not cell.isdigit()}
+            line.start, line.end, *_ = *times.values(), line.start, line.end
     elif len(text) <= 80 and (match := own.alone.fullmatch(head, at) or _ALONE.fullmatch(head, at)):
         label = tidy(match["name"])
         line.alone, line.remark = (label, "") if speaker_key(label) in own.keys else split_remark(label)
