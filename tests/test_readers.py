@@ -1042,6 +1042,14 @@ def test_column_names_that_people_use(read, header):
     assert session.utterances == (Utterance("T", "Hello.", 1.5, 2.0, 2, None),)
 
 
+@pytest.mark.parametrize("header", ["Timespan,Content,Speaker", "Time,Text,Speaker", "Timecode,Text,Speaker"])
+@pytest.mark.parametrize("form", ["0:01.5 - 0:02.0", "00:00:01.5–00:00:02", "1.5 to 2.0", "0:01.5—0:02"])
+def test_start_and_end_in_one_cell(read, header, form):
+    assert times(read(f"{header}\n{form},Hello.,T\n0:03,No.,C\n", "s.csv")[0]) == [(1.5, 2.0), (3.0, None)]
+    # a day and hours are no time of the recording
+    assert times(read(f"{header}\n2020-01-02,Hello.,T\n10-12,No.,C\n", "s.csv")[0]) == [(None, None)] * 2
+
+
 @pytest.mark.parametrize(
     "table",
     [

@@ -27,7 +27,7 @@ NAMES: Mapping[str, tuple[str, ...]] = {
     "role": ("role", "interlocutor", "speaker_role"),
     "start": (
         *("start", "start_s", "start_time", "timestamp", "onset", "begin", "begin_time"),
-        *("start_seconds", "start_sec", "time"),
+        *("start_seconds", "start_sec", "time", "timecode", "timespan", "time_range"),
         *("start_ms", "start_time_ms", "onset_ms", "begin_ms", "start_milliseconds", "time_ms", "timestamp_ms"),
     ),
     "end": (
@@ -55,6 +55,7 @@ _WHICH = ("session", "session_number", "date")
 _TIME_OF_DAY = re.compile(r"[T ,]{0,3}\d{1,2}:\d\d.*")
 _EPOCH = re.compile(r"\d{9,}(?:\.\d+)?")
 _UNIT = re.compile(r"_(?:(?P<ms>ms|milliseconds)|s|sec|seconds)$")
+_RANGE = re.compile(r"(\d{1,4}[:.,][\d:.,;]{1,25})\s{0,3}(?:-->|[-–—]|to)\s{0,3}(\d{1,4}[:.,][\d:.,;]{1,25})")
 _WHOLE = re.compile(r"\d{1,15}(?:\.0+)?")
 _NUMBER = re.compile(r"\d{1,15}(?:[.,]\d{1,12})?")
 # Words a second in talk, as the median of a file's turns; of milliseconds taken for seconds, a thousandth.
@@ -221,7 +222,7 @@ def sessions(rows: Iterable[tuple[int, Mapping[str, Any]]], source: Source, form
                 session.meta["duplicate_rows"] = session.meta.get("duplicate_rows", 0) + 1
                 continue
             session.seen.add(key_)
-        start_s, end_s = span(row.get("start"), row.get("end"))
+        start_s, end_s = span(*_times(row))
         session.utterances.append(Utterance(speaker, text, start_s, end_s, line, number))
     if _in_milliseconds(rows, found.values()):
         for session in found.values():
@@ -239,6 +240,12 @@ def sessions(rows: Iterable[tuple[int, Mapping[str, Any]]], source: Source, form
         )
         for id, session in found.items()
     ]
+
+
+def _times(row: Mapping[str, Any]) -> tuple[object, object]:
+    """Return start and end, both from the cell of the start where they stand there, as ``00:01 - 00:04``."""
+    both = _RANGE.fullmatch(str(row.get("start")).strip())
+    return (both[1], row.get("end") or both[2]) if both else (row.get("start"), row.get("end"))
 
 
 _Key = tuple[str | None, str | None]
