@@ -57,6 +57,8 @@ def read(tmp_path):
         ("Speaker 1: Hello.\nSpeaker 2: Hi.", [("Speaker 1", "Hello."), ("Speaker 2", "Hi.")]),
         ("T:Hello.\n\n\nC:Hi.", [("T", "Hello."), ("C", "Hi.")]),
         ("t: hello\nc: hi", [("t", "hello"), ("c", "hi")]),
+        (">> T: Hello.\n>>C: Hi.", [("T", "Hello."), ("C", "Hi.")]),
+        ("- T: Hello.\n– C: Hi.", [("T", "Hello."), ("C", "Hi.")]),
         ("**T:** Hello.\n**C:** Hi.", [("T", "Hello."), ("C", "Hi.")]),
         ("[SPEAKER_00]: Hello.\n[SPEAKER_01]: Hi.", [("SPEAKER_00", "Hello."), ("SPEAKER_01", "Hi.")]),
         ("T\tHello.\nC\tHi.", [("T", "Hello."), ("C", "Hi.")]),
@@ -613,6 +615,8 @@ TWO_PAGES = [("T", "What did you feel then?"), ("C", "Nothing."), ("T", "Nothing
         "\n2\n\n\fStudy 15 – CONFIDENTIAL\n",
         "\nSession 2",
         "\nSession 2\n\n3\n",
+        "\n---\n\n## Exploring it\n",
+        "__________",
     ],
 )
 @pytest.mark.parametrize("label", ["{}: ", "{}:\n"])
@@ -1040,6 +1044,18 @@ def test_many_sessions_in_one_table(read):
 def test_column_names_that_people_use(read, header):
     (session,) = read(header + "\nT,Hello.,1.5,00:00:02\n", "s.csv")
     assert session.utterances == (Utterance("T", "Hello.", 1.5, 2.0, 2, None),)
+
+
+@pytest.mark.parametrize("opens", [">> ", ">>", "- ", "&gt;&gt; "])
+def test_what_captions_write_before_a_label_is_no_part_of_it(read, opens):
+    cues = [f"{opens}THERAPIST: So?\n{opens}CLIENT: No.", "Why would I?", f"{opens}THERAPIST: I see."]
+    (session,) = read("WEBVTT\n\n" + "".join(f"00:0{n}.000 --> 00:0{n}.900\n{cue}\n\n" for n, cue in enumerate(cues)))
+    assert [(u.speaker, u.text) for u in session.utterances] == [
+        ("THERAPIST", "So?"),
+        ("CLIENT", "No."),
+        ("CLIENT", "Why would I?"),
+        ("THERAPIST", "I see."),
+    ]
 
 
 @pytest.mark.parametrize("header", ["Timespan,Content,Speaker", "Time,Text,Speaker", "Timecode,Text,Speaker"])

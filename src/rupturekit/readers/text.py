@@ -53,6 +53,14 @@ _LINE_NUMBER = re.compile(r"(?:(\d{1,6})[.)]?|[\[(](\d{1,6})[\])])(?:[ \t]+|$)")
 _NUMBER = re.compile(r"(?:#?(?P<plain>\d{1,6})[.):]?|[\[(]#?(?P<boxed>\d{1,6})[\])][.:]?)[ \t]+")
 
 
+# What captions write where the speaker changes, before a label too.
+_OPENS = re.compile(r"(?:>{2,3}|[-–—](?=\s))\s*")
+
+
+def _begin(line: str) -> int:
+    return opens.end() if (opens := _OPENS.match(line)) else 0
+
+
 def _forms(name: str, box: str) -> tuple[re.Pattern[str], re.Pattern[str]]:
     """Return how labels stand before talk, and alone on a line."""
     return (
@@ -110,6 +118,8 @@ _END = re.compile(
 
 # The number of a page; a bare one is told by its place.
 _PAGE = re.compile(r"(?:Page|PAGE)\s?\d{1,4}(?:\s?(?:of|/)\s?\d{1,4})?|page \d{1,4} of \d{1,4}|[-–—]\s?\d{1,4}\s?[-–—]")
+# Markdown's headings, and rules between parts of a text
+_DIVIDER = re.compile(r"#{1,6} .{1,120}|[-–—_=*~]{3,80}")
 _BARE_PAGE = re.compile(r"\d{1,3}")
 _DIGITS = re.compile(r"\d{1,6}")
 
@@ -305,7 +315,7 @@ def split_label(line: str, *, remark: bool = True, given: frozenset[str] = froze
     A remark beside the label, ``C [crying]: No.``, goes before the words, unless these are wanted without. A ``given``
     label is split off as it stands.
     """
-    match, label, beside = _find_label(line[:_PREFIX], 0, given)
+    match, label, beside = _find_label(line[:_PREFIX], _begin(line), given)
     if match is None or match["sep"] == "\t":
         return None
     words = line[match.end() :]
@@ -366,7 +376,7 @@ def _look(number: int, text: str, fresh: bool, given: frozenset[str]) -> _Line:
         line.text = line.rest = text = text[: mark.start()].rstrip()
     if is_silence(text) or _END.fullmatch(text[:_PREFIX]):
         return line
-    head, at, own = text[:_PREFIX], 0, _given(given)
+    head, at, own = text[:_PREFIX], _begin(text), _given(given)
     for _ in range(3):
         # a given label may begin with a number
         if own.before.match(head, at):
@@ -753,7 +763,7 @@ def _after_end(lines: list[_Line]) -> set[int]:
 
 
 def _pages(lines: list[_Line], top: Collection[int]) -> set[int]:
-    """Return which lines among the talk are a page's: its number, and what is printed on every page.
+    """Return which lines among the talk are a page's: its number, what is printed on every page, headings in Markdown.
 
     What follows a label alone is that speaker's words, whatever it looks like.
     """
@@ -765,6 +775,7 @@ def _pages(lines: list[_Line], top: Collection[int]) -> set[int]:
         if line.speaker is None and n not in top and (n == 0 or lines[n - 1].speaker is None or lines[n - 1].rest)
     ]
     found = {n for n in free if len(lines[n].text) <= 40 and _PAGE.fullmatch(lines[n].text)}
+    found |= {n for n in free if _DIVIDER.fullmatch(lines[n].text)}
 
     def apart(n: int) -> bool:
         return (lines[n].fresh or n - 1 in found) and (n + 1 == len(lines) or lines[n + 1].fresh or n + 1 in found)
