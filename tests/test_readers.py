@@ -1046,6 +1046,20 @@ def test_column_names_that_people_use(read, header):
     assert session.utterances == (Utterance("T", "Hello.", 1.5, 2.0, 2, None),)
 
 
+def test_talk_that_stands_tier_after_tier_is_put_in_the_order_of_its_times(read):
+    talk = [("T", "So?", 1), ("C", "No.", 4), ("T", "Why?", 7), ("C", "Well.", 9), ("T", "Mm.", 12), ("C", "Yes.", 15)]
+    tiers = [turn for who in "TC" for turn in talk if turn[0] == who]
+    forms = {"s.csv": ("speaker,start,text\n", "{0},{2},{1}\n"), "s.txt": ("", "{0}\t\t{2}.0\t{2}.5\t{1}\n")}
+    for name, (head, form) in forms.items():
+        expected = [turn[:2] for turn in talk]
+        assert said(read(head + "".join(form.format(*turn) for turn in tiers), name)[0]) == expected
+        # a speech and a speech after it, and what only goes back once, stay
+        after = [*talk[::2], *((who, words, s + 20) for who, words, s in talk[1::2])]
+        assert said(read(head + "".join(form.format(*turn) for turn in after), name)[0]) == [turn[:2] for turn in after]
+        back = [*talk[2:], *talk[:2]]
+        assert said(read(head + "".join(form.format(*turn) for turn in back), name)[0]) == [turn[:2] for turn in back]
+
+
 @pytest.mark.parametrize("opens", [">> ", ">>", "- ", "&gt;&gt; "])
 def test_what_captions_write_before_a_label_is_no_part_of_it(read, opens):
     cues = [f"{opens}THERAPIST: So?\n{opens}CLIENT: No.", "Why would I?", f"{opens}THERAPIST: I see."]

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from importlib import import_module
+from itertools import groupby
 from pathlib import Path
 
 from rupturekit.limits import limit
@@ -113,7 +114,21 @@ def read_sessions(
             f"no talk was found in it, read as {format}",
             "Check that it is a transcript, or give its format",
         )
-    return sessions
+    return [_by_time(session) for session in sessions]
+
+
+def _by_time(session: RawSession) -> RawSession:
+    """Put in the order of their starts what stands speaker after speaker, as tiers and tracks are exported.
+
+    That is one block of each speaker, all timed, of which the last begins before the first ends.
+    """
+    said = session.utterances
+    blocks = [list(block) for _, block in groupby(said, key=lambda u: u.speaker)]
+    starts = [u.start_s for u in said if u.start_s is not None]
+    apart = 1 < len(blocks) == len({u.speaker for u in said}) and len(said) > 2 * len(blocks)
+    if not apart or len(starts) < len(said) or starts[-len(blocks[-1])] >= starts[len(blocks[0]) - 1]:
+        return session
+    return replace(session, utterances=tuple(sorted(said, key=lambda u: u.start_s or 0.0)))
 
 
 def load(path: Path) -> Source:
