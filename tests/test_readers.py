@@ -1039,6 +1039,8 @@ def test_many_sessions_in_one_table(read):
         "Person,Text,Start,End",
         "Speaker(s),Text,Start,End",
         "Speaker/Role,Text,Start,End",
+        "Speaker,Said,Start,End",
+        "Speaker,Sentence,Start,End",
     ],
 )
 def test_column_names_that_people_use(read, header):

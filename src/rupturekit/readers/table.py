@@ -25,8 +25,9 @@ _NAME_THEM = (
     "and 'speaker' in the header"
 )
 _DELIMITERS = (",", "\t", ";", "|")
-# These two alone make no header: in a Word table what stands in the columns tells more.
-_TEXT_NAMES = frozenset(NAMES["text"]) - {"sentence", "said"}
+_TEXT_NAMES = frozenset(NAMES["text"])
+SURE_NAMES = _TEXT_NAMES - {"sentence", "said"}
+"""Names that alone make a header in Word, where else what stands in the columns tells more."""
 _OTHER_NAMES = frozenset(name for key, names in NAMES.items() if key != "text" for name in names)
 
 
@@ -121,15 +122,17 @@ def labels_in(column: Sequence[str], given: frozenset[str]) -> frozenset[str]:
     return speakers if said > 1 and most else frozenset()
 
 
-def header_at(rows: Sequence[Row], columns: Mapping[str, str] | None = None) -> int | None:
-    """Return the place of the header row, known by its names; None if there is none."""
+def header_at(
+    rows: Sequence[Row], columns: Mapping[str, str] | None = None, usual: frozenset[str] = _TEXT_NAMES
+) -> int | None:
+    """Return the place of the header row, known by its names (``usual`` for the words); None if there is none."""
     given = {normal(name) for name in (columns or {}).values()}
     for n, (_, row) in enumerate(rows[:_HEADER_WITHIN]):
         names = {normal(str(cell)) for cell in row if cell is not None and len(str(cell)) <= 60}
         if given and given & names:
             return n
         # Further down, one name alone could be a title.
-        if names & _TEXT_NAMES and (names & _OTHER_NAMES or n == 0):
+        if names & usual and (names & _OTHER_NAMES or n == 0):
             return n
     return None
 

@@ -10,7 +10,7 @@ from typing import Any
 from rupturekit.readers.labels import is_known, is_name, tidy
 from rupturekit.readers.raw import COUNTS, RawSession, Source, Utterance, clean, seconds
 from rupturekit.readers.records import NAMES, Cells, normal, sessions
-from rupturekit.readers.table import Row, by_role, from_rows, header_at, labels_in
+from rupturekit.readers.table import SURE_NAMES, Row, by_role, from_rows, header_at, labels_in
 from rupturekit.readers.text import is_header_key, is_short, is_silence, parse
 from rupturekit.roles import speaker_key
 
@@ -46,7 +46,7 @@ def read(source: Source, format: str, columns: Mapping[str, str] | None) -> list
     pending: list[tuple[int, str]] = []
     aside = 0
     for block in blocks:
-        n = _facts(block.rows[: header_at(block.rows, columns)])
+        n = _facts(block.rows[: header_at(block.rows, columns, SURE_NAMES)])
         pending += block.lines or _as_lines(block.rows[:n])
         labelled, beside = _labelled(block.rows[n:], source.labels, columns)
         aside += beside
@@ -190,7 +190,7 @@ def _labelled(rows: Sequence[Row], given: frozenset[str], columns: Mapping[str, 
 
     Beside it stand comments, in as many cells. Empty if there is no such column, or several, or one for the speakers.
     """
-    at = header_at(rows, columns)
+    at = header_at(rows, columns, SURE_NAMES)
     names = {normal(cell) for cell in rows[at][1]} if at is not None else set()
     if names & _SPEAKER_NAMES or "speaker" in (columns or {}):
         return [], 0
@@ -228,7 +228,7 @@ def _table(rows: list[Row], source: Source, format: str, columns: Mapping[str, s
     """Read a table as a transcript by its columns; None if its columns do not part speaker and words."""
     if max(len(cells) for _, cells in rows) < 2:
         return None
-    at = header_at(rows, columns)
+    at = header_at(rows, columns, SURE_NAMES)
     if at is not None and len(rows[at][1]) > 1:
         return from_rows(_spread(rows[at:]), source, format, columns)
     parties = by_role(rows)
