@@ -511,6 +511,25 @@ def test_times_at_the_ends_of_most_lines_are_times(read, form):
     assert times(read(text.replace("00:05", "00:00"))[0]) == [(0.0, None), (7.0, None), (9.0, None), (11.0, None)]
 
 
+@pytest.mark.parametrize(
+    "form",
+    [
+        *("{who}: {said}\n[{a}]\n", "{who}\n{said}\n{a}\n\n", "{who}:\n{said}\n[{a}]\n\n"),
+        *("{who}: {said}\n{a} - {b}\n\n", "{who}:\n{said}\n{a} --> {b}\n\n"),
+    ],
+)
+def test_times_below_what_is_said_are_its_own(read, form):
+    talk = [("T", "How was it?", 5), ("C", "Long.", 7), ("T", "Why?", 9)]
+    text = "".join(form.format(who=w, said=s, a=f"00:00:{n:02}", b=f"00:00:{n + 1:02}") for w, s, n in talk)
+    (session,) = read(text + "[End of recording]")
+    assert said(session) == [turn[:2] for turn in talk]
+    ends = [(None, 5.0), (5.0, 7.0), (7.0, 9.0)]
+    assert times(session) == ([(5.0, 6.0), (7.0, 8.0), (9.0, 10.0)] if "{b}" in form else ends)
+    # one above the first words, or none below the last ones: each is what comes next
+    above = "00:00:01\n" + text.removesuffix(text[text.index("Why?") + 4 :])
+    assert [start for start, _ in times(read(above)[0])] == [1.0, 5.0, 7.0]
+
+
 def test_times_at_the_ends_of_a_few_lines_are_words(read):
     talk = [("T", "When?"), ("C", "I woke early (5:30)"), ("T", "And then?"), ("C", "I woke again [6:15]")]
     (session,) = read("".join(f"{who}: {words}\n" for who, words in talk))

@@ -287,6 +287,7 @@ def parse(
     if found and len(found[-1].text) < _PREFIX and _is_credit(found[-1]):
         del found[-1]
     _assign(found, given)
+    found = _lifted(found)
     _take_ends(found)
     left_out = _after_end(found)
     notes = [found[n].label for n in left_out]
@@ -481,6 +482,19 @@ def _assign(lines: list[_Line], given: frozenset[str]) -> None:
                 line.start = line.end = None
 
 
+def _lifted(lines: list[_Line]) -> list[_Line]:
+    """Put times that stand alone to the end of the line above, if each closes what a speaker says, and all have one."""
+    lone = {n for n, line in enumerate(lines) if line.speaker is None and line.stamped and not line.rest and line.start}
+    speaking = [n for n, line in enumerate(lines) if line.speaker is not None]
+    closing = all(n + 1 == len(lines) or lines[n + 1].speaker is not None or _is_end(lines[n + 1]) for n in lone)
+    if not speaking or len(lone) < len(speaking) or not closing or min(lone) < speaking[0]:
+        return lines
+    for n in lone:
+        above, end = lines[n - 1], f"-{lines[n].end}" if lines[n].end else ""
+        above.text, above.rest = (f"{words} [{lines[n].start}{end}]" for words in (above.text, above.rest))
+    return [line for n, line in enumerate(lines) if n not in lone]
+
+
 def _take_ends(lines: Sequence[_Line]) -> None:
     """Take the times off the ends of lines, if most paragraphs, and three at least, end in one.
 
@@ -490,7 +504,7 @@ def _take_ends(lines: Sequence[_Line]) -> None:
     spoken = [
         end
         for line, end, after in zip(lines, ends, [*lines, None][1:], strict=True)
-        if line.rest and (after is None or after.fresh or after.speaker)
+        if line.rest and (after is None or after.fresh or after.speaker or _is_end(after))
     ]
     if len(spoken) - spoken.count(None) <= max(2, len(spoken) / 2):
         return
@@ -884,6 +898,9 @@ def _join(lines: list[_Line]) -> list[Utterance]:
             close()
             start_s, end_s = span(line.start or until, line.end)
             open_ = Utterance(None if silent else speaker, "", start_s, end_s, line.line, line.id)
+        elif open_ is not None and line.start and not any(parts):
+            # below a label alone
+            open_ = replace(open_, start_s=span(line.start, None)[0])
         pending = None
         parts.append(line.rest)
         if line.until and open_ is not None:
