@@ -1650,6 +1650,25 @@ def test_a_whole_transcript_in_one_cell_beside_the_comments(tmp_path):
     assert session.meta == {"header_lines": 1, "cells_left_out": 3}
 
 
+@pytest.mark.parametrize("header", [[], [["Speaker", "Words"]], [["Utterance #", "Speaker", "Utterance"]]])
+def test_rows_across_a_table_are_silences_or_counted_and_notes_below_the_end_are_no_talk(tmp_path, header):
+    document = docx.Document()
+    rows = [["T", "How was it?"], ["[silence 9s]"], ["C", "Long."], ["Part 2"], ["T", "Why?"], ["C", "No idea."]]
+    width = len(header[0]) if header else 2
+    numbered = [row if len(row) == 1 or width == 2 else [str(n), *row] for n, row in enumerate(rows)]
+    table_in(document, [*header, *((row * width)[:width] for row in numbered)])
+    for row, cells in zip(document.tables[0].rows[len(header) :], rows, strict=True):
+        if len(cells) == 1:
+            row.cells[0].merge(row.cells[-1]).text = cells[0]
+    document.add_paragraph("End of session")
+    document.add_paragraph("Notes: They looked at it again.")
+    document.save(tmp_path / "s.docx")
+    (session,) = read_sessions(tmp_path / "s.docx")
+    talk = [("T", "How was it?"), (None, "[silence 9s]"), ("C", "Long."), ("T", "Why?"), ("C", "No idea.")]
+    assert said(session) == talk
+    assert session.meta == {"cells_left_out": 1, "header_lines": 1}
+
+
 def test_what_parts_of_a_document_leave_out_is_counted_together(tmp_path):
     document = docx.Document()
     for n in (1, 2):

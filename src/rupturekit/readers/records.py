@@ -95,7 +95,8 @@ def find_fields(
     """
     under = cache(lambda name: Cells(cells(name))) if cells else None
     by_normal: dict[str, str] = {}
-    for name in names:
+    # "Utterance" before "Utterance #"
+    for name in sorted(names, key=lambda name: normal(name) != name.strip().lower()):
         by_normal.setdefault(normal(name), name)
     found: dict[str, str] = {}
     for key, wanted in (columns or {}).items():

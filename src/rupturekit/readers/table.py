@@ -14,7 +14,7 @@ from rupturekit.limits import limit
 from rupturekit.readers.labels import choose, is_known
 from rupturekit.readers.raw import RawSession, ReadError, Source
 from rupturekit.readers.records import NAMES, find_fields, in_unit, normal, sessions, units
-from rupturekit.readers.text import split_label
+from rupturekit.readers.text import is_silence, split_label
 
 Row = tuple[int, Sequence[Any]]
 
@@ -78,6 +78,8 @@ def from_rows(rows: Sequence[Row], source: Source, format: str, columns: Mapping
             )
         record = {key: row[n] for key, n in places.items() if n < len(row)}
         record |= {key: in_unit(record[key], unit) for key, unit in timed.items() if key in record}
+        if len(row) == 1 < len(names) and is_silence(str(row[0])):
+            record = {"text": row[0]}
         records.append((line, record))
     if not {"speaker", "role"} & places.keys():
         records = list(_parted(records, source.labels))

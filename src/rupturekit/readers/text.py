@@ -289,7 +289,7 @@ def parse(
     _assign(found, given)
     found = _lifted(found)
     _take_ends(found)
-    left_out = _after_end(found)
+    left_out = _after_end(found, above=below is not None)
     notes = [found[n].label for n in left_out]
     found = [line for n, line in enumerate(found) if n not in left_out]
     top, meta, roles = _header(found, below)
@@ -769,9 +769,12 @@ def _is_credit(line: _Line) -> bool:
     return bool(_MADE_BY.fullmatch(line.text) or (line.fresh and _CREDIT.fullmatch(line.text)))
 
 
-def _after_end(lines: list[_Line]) -> set[int]:
-    """Return which lines stand below the mark of the end, as notes do, where nobody is said to speak any more."""
-    last = max((n for n, line in enumerate(lines) if line.speaker is not None), default=len(lines))
+def _after_end(lines: list[_Line], *, above: bool) -> set[int]:
+    """Return which lines stand below the mark of the end, as notes do, where nobody is said to speak any more.
+
+    Talk in a table, which has no part in the lines, may stand before them, or they ``above`` it.
+    """
+    last = max((n for n, line in enumerate(lines) if line.speaker is not None), default=len(lines) if above else -1)
     end = next((n for n in range(last + 1, len(lines)) if _is_end(lines[n])), len(lines))
     return {n for n in range(end + 1, len(lines)) if not _is_end(lines[n])}
 

@@ -54,6 +54,8 @@ def read(source: Source, format: str, columns: Mapping[str, str] | None) -> list
         if table is None:
             pending += _as_lines(labelled or block.rows[n:])
             continue
+        # merged across the row, as the title of a part is
+        aside += sum(len(cells) == 1 and not is_silence(cells[0]) for _, cells in block.rows[n:])
         parts += _text(pending, source, format, [u.speaker for part in table for u in part.utterances], aside=aside)
         pending, aside = [], 0
         parts += table
@@ -230,7 +232,7 @@ def _table(rows: list[Row], source: Source, format: str, columns: Mapping[str, s
         return None
     at = header_at(rows, columns, SURE_NAMES)
     if at is not None and len(rows[at][1]) > 1:
-        return from_rows(_spread(rows[at:]), source, format, columns)
+        return from_rows(rows[at:], source, format, columns)
     parties = by_role(rows)
     if parties:
         said = tuple(
@@ -264,11 +266,11 @@ def _table(rows: list[Row], source: Source, format: str, columns: Mapping[str, s
     return sessions(records, source, format)
 
 
-def _spread(rows: Sequence[Row], text_at: int | None = None) -> list[Row]:
-    """Put a lone cell, merged across the row, where the words stand if it is a silence."""
+def _spread(rows: Sequence[Row], text_at: int) -> list[Row]:
+    """Put a lone cell, merged across the row, where the words stand if it is a silence; leave it out else."""
     out: list[Row] = []
     for place, cells in rows:
-        if len(cells) == 1 and text_at is not None:
+        if len(cells) == 1:
             if not is_silence(cells[0]):
                 continue
             cells = [""] * text_at + list(cells)
@@ -281,7 +283,8 @@ def _guess(rows: Sequence[Row], given: frozenset[str]) -> dict[str, int] | None:
 
     None if no column has the speakers.
     """
-    columns = _columns(rows)
+    # titles of parts say nothing of the columns
+    columns = _columns([(place, cells) for place, cells in rows if len(cells) > 1 or not is_short(cells[0])])
     places: dict[str, int] = {}
     other: list[int] = []
     for n, column in enumerate(columns):
