@@ -1186,6 +1186,27 @@ def test_a_word_that_all_say_and_a_number_that_one_says_are_talk(read):
     assert [u.text for u in read("speaker,text\nT,Count.\nC,1\nT,2\n", "s.csv")[0].utterances] == ["Count.", "1", "2"]
 
 
+def test_numbers_of_turns_beside_the_speakers_of_a_table(read, tmp_path):
+    rows = [["T1", "Hi."], ["C1", "Hello."], ["", "[silence 9s]"], ["T2", "So?"], ["C2", "Fine."]]
+    document = docx.Document()
+    table_in(document, rows)
+    document.save(tmp_path / "s.docx")
+    from_table = read("speaker,text\n" + "\n".join(map(",".join, rows)), "s.csv")
+    for (session,) in (from_table, read_sessions(tmp_path / "s.docx")):
+        assert session.numbered
+        assert [(u.speaker, u.source_id) for u in session.utterances] == [
+            ("T", "1"),
+            ("C", "1"),
+            (None, None),
+            ("T", "2"),
+            ("C", "2"),
+        ]
+    # these tell people apart
+    (session,) = read("speaker,text\nT1,So?\nC1,No.\nC2,Yes.\nC1,Well.\n", "s.csv")
+    assert not session.numbered
+    assert [u.speaker for u in session.utterances] == ["T1", "C1", "C2", "C1"]
+
+
 def test_labels_in_the_words_where_no_column_has_the_speakers(read):
     rows = [(f"00:0{n}", ": ".join(turn)) for n, turn in enumerate(ASKED)]
     rows += [("00:09", "[silence 9s]"), ("00:19", "T: Yes:\nthe harbour.\nC: The one here.")]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Collection, Iterable
-from itertools import islice
+from collections.abc import Collection, Iterable, Sequence
+from itertools import islice, pairwise
 
 from rupturekit.roles import speaker_key
 
@@ -113,6 +113,30 @@ def split_number(label: str) -> tuple[str, str] | None:
     if match is None or match[1].lower() in _PEOPLE:
         return None
     return match[1], match[2]
+
+
+def counted(labels: Sequence[str]) -> list[tuple[str, str] | None]:
+    """Split each of the labels into speaker and number, where the numbers count turns; else return nothing.
+
+    ``T1 … C1 … T2`` counts turns and ``C1 … C2 … C1`` tells clients apart: numbers that count never
+    come back, never fall, and stand on every label.
+
+    Examples
+    --------
+    >>> counted(["T1", "C1", "T2"]), counted(["C1", "C2", "C1"])
+    ([('T', '1'), ('C', '1'), ('T', '2')], [])
+    """
+    parts = [split_number(label) for label in labels]
+    split = [part for part in parts if part is not None]
+    if len(split) < 0.9 * len(labels) or len(set(split)) < 0.95 * len(split):
+        return []
+    by_base: dict[str, list[int]] = {}
+    for base, number in split:
+        by_base.setdefault(base, []).append(int(number))
+    if max(map(len, by_base.values()), default=0) < 2 or len(by_base) == 1:
+        return []
+    falls = sum(b < a for run in by_base.values() for a, b in pairwise(run))
+    return parts if falls <= 0.05 * len(split) else []
 
 
 def is_name(label: str) -> bool:

@@ -11,7 +11,7 @@ from itertools import zip_longest
 from statistics import median
 from typing import Any
 
-from rupturekit.readers.labels import is_known, tidy
+from rupturekit.readers.labels import counted, is_known, tidy
 from rupturekit.readers.raw import RawSession, Source, Utterance, clean, seconds, span
 
 # The names people give to a field, the surest first.
@@ -230,17 +230,16 @@ def sessions(rows: Iterable[tuple[int, Mapping[str, Any]]], source: Source, form
             session.utterances = [
                 replace(u, start_s=_thousandth(u.start_s), end_s=_thousandth(u.end_s)) for u in session.utterances
             ]
-    return [
-        RawSession(
-            id,
-            tuple(session.utterances),
-            format,
-            source.encoding,
-            _is_numbered(session.utterances),
-            session.meta,
-        )
-        for id, session in found.items()
-    ]
+    return [_raw(id, session, source, format) for id, session in found.items()]
+
+
+def _raw(id: str | None, session: _Session, source: Source, format: str) -> RawSession:
+    """Make the session, with the numbers of turns taken off the labels (``T1``, ``C1``, ``T2``)."""
+    said = session.utterances
+    named = {} if any(u.source_id for u in said) else {n: u.speaker for n, u in enumerate(said) if u.speaker}
+    parts = dict(zip(named, counted(list(named.values()))))
+    said = [replace(u, speaker=part[0], source_id=part[1]) if (part := parts.get(n)) else u for n, u in enumerate(said)]
+    return RawSession(id, tuple(said), format, source.encoding, bool(parts) or _is_numbered(said), session.meta)
 
 
 def _times(row: Mapping[str, Any]) -> tuple[object, object]:

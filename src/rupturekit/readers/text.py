@@ -12,13 +12,13 @@ from typing import Any, NamedTuple
 
 from rupturekit.readers.labels import (
     choose,
+    counted,
     hidden,
     is_known,
     is_name,
     is_remark,
     is_talk,
     missed,
-    split_number,
     split_remark,
     tidy,
 )
@@ -827,11 +827,7 @@ def _form(text: str) -> str:
 
 
 def _number(speaking: list[_Line]) -> bool:
-    """Tell whether the input numbers its turns, and put the numbers in place.
-
-    ``T1 … C1 … T2`` counts turns and ``C1 … C2 … C1`` tells clients apart: numbers that count never
-    come back, never fall, and stand on every label.
-    """
+    """Tell whether the input numbers its turns, and put the numbers in place."""
     if len(speaking) < 2:
         return False
     ids = [line.id for line in speaking if line.id is not None]
@@ -849,22 +845,11 @@ def _number(speaking: list[_Line]) -> bool:
         return True
     for line in speaking:
         line.id = None
-    parts = [split_number(line.speaker or "") for line in speaking]
-    split = [part for part in parts if part is not None]
-    if len(split) < 0.9 * len(speaking) or len(set(split)) < 0.95 * len(split):
-        return False
-    by_base: dict[str, list[int]] = {}
-    for base, number in split:
-        by_base.setdefault(base, []).append(int(number))
-    if max(map(len, by_base.values())) < 2 or len(by_base) == 1:
-        return False
-    falls = sum(b < a for run in by_base.values() for a, b in pairwise(run))
-    if falls > 0.05 * len(split):
-        return False
-    for line, part in zip(speaking, parts, strict=True):
+    parts = counted([line.speaker or "" for line in speaking])
+    for line, part in zip(speaking, parts):
         if part is not None:
             line.speaker, line.id = part
-    return True
+    return bool(parts)
 
 
 def _join(lines: list[_Line]) -> list[Utterance]:
