@@ -525,6 +525,10 @@ def test_times_below_what_is_said_are_its_own(read, form):
     assert said(session) == [turn[:2] for turn in talk]
     ends = [(None, 5.0), (5.0, 7.0), (7.0, 9.0)]
     assert times(session) == ([(5.0, 6.0), (7.0, 8.0), (9.0, 10.0)] if "{b}" in form else ends)
+    # also below the last of several paragraphs
+    (longer,) = read(text.replace("Why?", "Why?\n\nWell?\n\nIs it?"))
+    assert said(longer)[-1] == ("T", "Why? Well? Is it?")
+    assert longer.utterances[-1].end_s == (10.0 if "{b}" in form else 9.0)
     # one above the first words, or none below the last ones: each is what comes next
     above = "00:00:01\n" + text.removesuffix(text[text.index("Why?") + 4 :])
     assert [start for start, _ in times(read(above)[0])] == [1.0, 5.0, 7.0]

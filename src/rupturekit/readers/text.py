@@ -483,23 +483,20 @@ def _assign(lines: list[_Line], given: frozenset[str]) -> None:
 
 
 def _lifted(lines: list[_Line]) -> list[_Line]:
-    """Put times that stand alone to the end of the line above, if each closes what a speaker says, and all have one."""
+    """Take times that stand alone for those of the line above, if each closes what a speaker says, and all have one."""
     lone = {n for n, line in enumerate(lines) if line.speaker is None and line.stamped and not line.rest and line.start}
     speaking = [n for n, line in enumerate(lines) if line.speaker is not None]
     closing = all(n + 1 == len(lines) or lines[n + 1].speaker is not None or _is_end(lines[n + 1]) for n in lone)
     if not speaking or len(lone) < len(speaking) or not closing or min(lone) < speaking[0]:
         return lines
+    begins = seconds(lines[min(lone)].start) == 0
     for n in lone:
-        above, end = lines[n - 1], f"-{lines[n].end}" if lines[n].end else ""
-        above.text, above.rest = (f"{words} [{lines[n].start}{end}]" for words in (above.text, above.rest))
+        _close(lines[n - 1], lines[n].start, lines[n].end, begins)
     return [line for n, line in enumerate(lines) if n not in lone]
 
 
 def _take_ends(lines: Sequence[_Line]) -> None:
-    """Take the times off the ends of lines, if most paragraphs, and three at least, end in one.
-
-    They say when a line ends, as f4's marks do, or when it starts where the first is zero.
-    """
+    """Take the times off the ends of lines, if most paragraphs, and three at least, end in one."""
     ends = [_LAST.search(line.rest, max(0, len(line.rest) - 60)) for line in lines]
     spoken = [
         end
@@ -508,13 +505,17 @@ def _take_ends(lines: Sequence[_Line]) -> None:
     ]
     if len(spoken) - spoken.count(None) <= max(2, len(spoken) / 2):
         return
-    begins = not re.search("[1-9]", next(filter(None, spoken))[0])
+    begins = not re.search("[1-9]", next(filter(None, spoken))["stamp"])
     for line, end in zip(lines, ends, strict=True):
         if end and (stamp := _STAMP.match(end["stamp"])):
-            start, until = _clocks(stamp)
-            line.start = line.start or (start if until or begins else None)
-            line.until = until or (None if begins else start)
+            _close(line, *_clocks(stamp), begins)
             line.text, line.rest = line.text[: end.start() - len(line.rest)], line.rest[: end.start()]
+
+
+def _close(line: _Line, start: str | None, until: str | None, begins: bool) -> None:
+    """Set the times that stand behind a line: its end, as f4's marks do, or where the first one is zero its start."""
+    line.start = line.start or (start if until or begins else None)
+    line.until = until or (None if begins else start)
 
 
 def _marked(lines: Sequence[_Line], given: frozenset[str]) -> frozenset[str]:
