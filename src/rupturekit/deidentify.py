@@ -197,7 +197,7 @@ _OLD = r"(?:9\d|1[01]\d|ninety(?:[ -](?:one|two|three|four|five|six|seven|eight|
 _WHO = (
     r"(?:(?:he|she|they|who|mum|mom|dad|mother|father|gran|nan|nana|grandma|grandad|grandpa|grandmother|grandfather"
     r"|aunt|uncle)(?:['’]s| is| was|['’]re| are| were|['’]ll be| will be| would be| (?:just )?turned| (?:just )?turns)"
-    r"|i['’]?m|aged?|(?:turned|turning|nearly|almost) )"
+    r"|i(?:['’]?m| am|['’]ll be| will be)|aged?|(?:turned|turning|nearly|almost) )"
 )
 _ROAD = (
     r"(?:street|road|avenue|ave|lane|drive|close|court|terrace|boulevard|blvd|crescent|gardens|grove|mews|parkway"
