@@ -196,6 +196,9 @@ def test_what_was_run_is_told() -> None:
     assert "rupturekit 0.1.0, codebook 3rs-2015 1.0, model withdrawal-en (aaaaaaaaaaaa)" in text
     assert "rupturekit 0.0.9, codebook 3rs-2015 1.0, no model" in text
     assert "The markers of 1 coder count, too." in text
+    alone = re.sub(r"\s+", " ", text_of([by_hand]))
+    assert "The markers are those of 1 coder." in alone
+    assert "count, too" not in alone
     assert "never a diagnosis" in text
 
 

@@ -231,7 +231,9 @@ def treatments(sessions: Iterable[AnnotatedTranscript]) -> dict[str, list[Annota
             by_client.setdefault(str(client), []).append(session)
         seen.add(id)
     if twice:
-        raise ValueError(f"given twice: {_named(twice)}; give each session once")
+        raise ValueError(
+            f"given twice: {_named(twice)}; give each session once, and the codings of several coders as one folder"
+        )
     if lost:
         raise ValueError(
             f"no client is known of {len(lost)} of {len(seen)} sessions: {_named(lost)}. "
