@@ -187,6 +187,7 @@ def test_inputs_that_are_not_there_or_hold_nothing_are_wrong_usage(
 def test_what_rupturekit_wrote_among_the_transcripts_is_no_transcript(folder: Path, tmp_path: Path) -> None:
     first, second, named = folder / "annotated", tmp_path / "second", tmp_path / "named"
     assert annotate(folder, "--out", first) == 0
+    assert main(["report", str(first)]) == 0
     lines = ("sheet --out AB.xlsx", "sheet --out CD.csv", "sample --n 2 --out drawn", "export --format eaf --out eaf")
     for line in lines:
         command, *rest, out = line.split()
@@ -194,7 +195,8 @@ def test_what_rupturekit_wrote_among_the_transcripts_is_no_transcript(folder: Pa
     assert annotate(folder, "--out", second) == 0
     assert (second / "turns.csv").read_bytes() == (first / "turns.csv").read_bytes()
     skipped = {e["path"] for e in report(second)["inputs"] if e["outcome"] == "skipped"}
-    assert {"AB.xlsx", "CD.csv", "CD.turns.csv"} <= skipped
+    assert {"AB.xlsx", "CD.csv", "CD.turns.csv", "drawn/made-by.json", "eaf/made-by.json"} <= skipped
+    assert not any(path.startswith("annotated/") for path in skipped)
     # what is asked for is read
     assert annotate(folder / "eaf", "--out", named) == 0
     assert report(named)["counts"]["done"] == report(second)["counts"]["done"]

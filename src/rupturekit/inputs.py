@@ -127,8 +127,8 @@ def find(paths: Iterable[Path], out: Path) -> list[Input]:
     """List the files to annotate, in a stable order, each once.
 
     Folders are searched with their subfolders. Files there that are no transcripts, sheets for coders among them, are
-    listed with the reason why they are skipped; hidden folders, the outputs of this and earlier runs, and subfolders
-    that another command wrote are passed over.
+    listed with the reason why they are skipped, and of a subfolder that another command wrote its ``made-by.json``;
+    hidden folders and the outputs of this and earlier runs are passed over.
     TextGrids that hold one session, one for each speaker, are one input: the first of them.
 
     Parameters
@@ -187,12 +187,10 @@ def _real(path: Path) -> str:
 def _walk(folder: Path, out: Path) -> Iterator[Path]:
     files = []
     for here, folders, names in os.walk(folder):
-        ours = (*OUTPUTS, *exchange.FORMATS) if _is_output(Path(here), out) else ()
-        folders[:] = [
-            name
-            for name in folders
-            if not (name.startswith(".") or name in ours or Path(here, name, MADE_BY).is_file())
-        ]
+        ours = (*OUTPUTS, "html", *exchange.FORMATS) if _is_output(Path(here), out) else ()
+        if MADE_BY in names and Path(here) != folder:
+            folders[:], names = [], [MADE_BY]  # which stands for all of it in the list of what is skipped
+        folders[:] = [name for name in folders if not name.startswith(".") and name not in ours]
         # a folder that is called like a transcript is worth a word
         named = [name for name in folders if Path(name).suffix.lower() in SUFFIXES]
         files += [Path(here, name) for name in (*names, *named) if name not in ours]
@@ -210,7 +208,7 @@ def _why_not(file: Path) -> str | None:
     if file.stem.lower() == "readme":
         return "a README"
     if file.name == MADE_BY or file.name.endswith(f".{MADE_BY}"):
-        return "written by rupturekit, about the files beside it"
+        return "written by rupturekit, as the files beside it; to have these read, give their folder or names"
     if _is_sheet(file):
         return "a sheet for coders, written by rupturekit"
     if file.suffix.lower() not in SUFFIXES:
