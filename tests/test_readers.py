@@ -729,6 +729,22 @@ def test_after_the_end_there_is_no_talk_without_a_label(read, end, notes):
     ]
 
 
+@pytest.mark.parametrize("label", ["Client", "Anna (client)"])
+@pytest.mark.parametrize("who", ["K12", "Anna Quill"])
+def test_one_who_takes_part_beside_facts_is_no_talk(read, label, who):
+    talk = f"Therapist: So?\n{label}: No.\nTherapist: Why?\n{label}: Anna.\n"
+    facts = f"Client: {who}\nSession: 3\nDate: 2024-03-02\n"
+    (session,) = read(f"{facts}\n{talk}")
+    assert [u.text for u in session.utterances] == ["So?", "No.", "Why?", "Anna."]
+    assert (session.meta["date"], session.meta["header_lines"]) == ("2024-03-02", 3)
+
+
+@pytest.mark.parametrize("top", ["Client: Anna", "Client: Anna\nI think", "Client: I know.\nDate: 2024-03-02"])
+def test_a_first_turn_that_could_be_a_name_or_stands_above_a_fact_is_talk(read, top):
+    (session,) = read(f"{top}\n\nTherapist: So?\nClient: No.\nTherapist: Why?\nClient: Anna.\n")
+    assert session.utterances[0].speaker == "Client"
+
+
 def test_a_label_mistyped_below_the_end_is_told(read):
     talk = "Therapist: So?\nClient: No.\n[End of recording]\n{}"
     assert read(talk.format("Cleint: I lied."))[0].meta == {"header_lines": 1, "labels_in_talk": 1}

@@ -676,10 +676,11 @@ def _first_talk(lines: list[_Line], counts: Counter[str], *, above: bool) -> int
 
 
 def _cast(lines: Sequence[_Line], n: int, *, above: bool) -> set[int]:
-    """Return which lines of the block that a line stands in say who takes part: of two labels or more, each one once.
+    """Return which lines of the block that a line stands in say who takes part, each label once.
 
-    Without a title or a date in the block, or without an empty line below it, it takes full names, or what else is said
-    of persons alone; without both it could be talk whatever it says.
+    One alone does so beside a date or the like, above an empty line. There, without a title or a date in the block, or
+    without an empty line below it, it takes full names, codes, or what else is said of persons alone; without both it
+    could be talk whatever it says.
     """
     start = next((m for m in range(n, max(n - 12, -1), -1) if lines[m].fresh), n)
     block: list[_Line] = []
@@ -699,9 +700,10 @@ def _cast(lines: Sequence[_Line], n: int, *, above: bool) -> set[int]:
             return set()
     who = {m: line for m, line in enumerate(block, start) if line.speaker is not None}
     bare = len(who) == len(block)
-    if len(who) < 2 or (bare and not closed):
+    alone = len(who) < 2 and not (closed and any(is_header_key(line.label) for line in block))
+    if not who or alone or (bare and not closed):
         return set()
-    full = bare or not closed
+    full = bare or not closed or len(who) < 2
     return set(who) if all(_is_person(line.rest, full=full) for line in who.values()) else set()
 
 
@@ -715,7 +717,8 @@ def _is_person(text: str, *, full: bool) -> bool:
         return False
     is_one = is_name(text.replace(",", "")) or (text.isalnum() and not text.isalpha())
     # Without capitals names are not told from words.
-    return bool(said) or (is_one and (not full or (" " in text and any(map(str.isupper, text)))))
+    sure = (" " in text or not text.isalpha()) and any(map(str.isupper, text))
+    return bool(said) or (is_one and (sure or not full))
 
 
 def _presented(line: _Line, keys: Collection[str]) -> tuple[str, Role] | None:
