@@ -264,7 +264,7 @@ def test_without_text_nothing_of_the_input_is_left_anywhere(tmp_path: Path, caps
 
 def test_hashes_are_new_in_every_run_unless_a_key_file_is_given(folder: Path, tmp_path: Path) -> None:
     key = tmp_path / "key"
-    key.write_bytes(b"a long secret")
+    key.write_bytes(b"a secret of some length")
 
     def ids(name: str, *more: object) -> list[str]:
         annotate(folder, "--out", tmp_path / name, "--no-text", *more)
@@ -273,8 +273,27 @@ def test_hashes_are_new_in_every_run_unless_a_key_file_is_given(folder: Path, tm
     assert ids("one") != ids("two")
     assert ids("three", "--key-file", key) == ids("four", "--key-file", key)
     assert b"secret" not in (tmp_path / "three" / "run.json").read_bytes()
-    key.write_bytes(b"\n")
-    assert annotate(folder, "--out", tmp_path / "five", "--no-text", "--key-file", key) == 2
+    key.write_bytes(b"a secret of some length\r\n")  # as an editor leaves it
+    assert ids("five", "--key-file", key) == ids("six", "--key-file", key)
+    assert ids("seven", "--key-file", key) == ids("three", "--key-file", key)
+
+
+@pytest.mark.parametrize(
+    ("key", "told"), [(b"\n", "0 characters"), (b"hospital 7\n", "10 characters"), (None, "no file")]
+)
+def test_a_secret_that_can_be_guessed_or_is_not_there_is_refused(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], key: bytes | None, told: str
+) -> None:
+    """Ids are short, so that with a short secret whoever has the hashes tries them all."""
+    file = tmp_path / "key"
+    if key is not None:
+        file.write_bytes(key)
+    assert annotate(folder, "--out", tmp_path / "out", "--no-text", "--key-file", file) == 2
+    said = capsys.readouterr().err
+    assert told in said
+    assert str(file) in said
+    assert "hospital" not in said
+    assert not (tmp_path / "out").exists()
 
 
 def outputs(out: Path) -> dict[str, bytes]:

@@ -121,6 +121,22 @@ def _shard(text: str) -> tuple[int, int]:
     return int(number), int(n)
 
 
+# Ids are short and follow a pattern: whoever has the hashes and guesses the secret has them all.
+_SHORTEST_SECRET = 16
+
+
+def _secret(path: Path) -> bytes:
+    """Return what is in a key file, without the end of line that an editor adds."""
+    todo = f"Write a random secret of {_SHORTEST_SECRET} characters or more into it, such as a password manager makes"
+    try:
+        key = path.read_bytes().strip()
+    except FileNotFoundError:
+        raise ValueError(f"{path}: there is no file with the secret for the hashes. {todo}") from None
+    if len(key) < _SHORTEST_SECRET:
+        raise ValueError(f"{path}: the secret for the hashes has {len(key)} characters. {todo}")
+    return key
+
+
 def _annotate(args: argparse.Namespace) -> int:
     from ..batch import FOLDERS, Stopped, annotate_folder, check_output
     from ..pipeline import SHIPPED, Annotator
@@ -139,10 +155,7 @@ def _annotate(args: argparse.Namespace) -> int:
         check_output(args.out, args.overwrite, [name for name in args.format if name in FOLDERS])
         hide = deidentifier = None
         if args.no_text or args.deidentify:
-            key = args.key_file.read_bytes() if args.key_file else secrets.token_bytes(32)
-            if not key.strip():
-                return complain("the key file is empty; write a long random secret into it", 2)
-            hide = Pseudonyms(key)
+            hide = Pseudonyms(_secret(args.key_file) if args.key_file else secrets.token_bytes(32))
         if args.deidentify:
             from ..deidentify import Deidentifier, read_names
 
