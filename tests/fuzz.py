@@ -487,7 +487,7 @@ def guided(name: str, seconds: int, found: Path) -> None:
         )
         return other[:largest]
 
-    options = [f"-max_total_time={seconds}", "-timeout=0", "-max_len=60000", "-rss_limit_mb=4096", "-verbosity=0"]
+    options = [f"-max_total_time={seconds}", "-timeout=2000", "-max_len=60000", "-rss_limit_mb=4096", "-verbosity=0"]
     atheris.Setup([name, *options, str(folder)], run, custom_mutator=change)
     atheris.Fuzz()
 

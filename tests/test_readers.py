@@ -1858,6 +1858,137 @@ def test_aws_transcribe_with_channels_and_with_segments(read):
     assert session.utterances == (Utterance("spk_0", "So, how?", 0.25, 1.5, 1, None),)
 
 
+def words_of(text, start, end):
+    """Yield the words and the punctuation of an utterance, with made-up times (ms) for the words."""
+    parts = re.findall(r"[\w']+|[^\w\s]", text)
+    long = (end - start) / sum(part[0].isalnum() for part in parts)
+    at = float(start)
+    for part in parts:
+        yield (part, at / 1000, (at + long) / 1000) if part[0].isalnum() else (part, None, None)
+        at += long * part[0].isalnum()
+
+
+def azure(*, new):
+    phrases = []
+    for who, text, start, end in SPOKEN:
+        speaker = {"speaker": "TC".index(who) + 1}
+        if new:
+            phrases.append(speaker | {"offsetMilliseconds": start, "durationMilliseconds": end - start, "text": text})
+        else:
+            spoken = {"lexical": text.lower(), "display": text}
+            ticks = {"offsetInTicks": start * 1e4, "durationInTicks": (end - start) * 1e4}
+            phrases.append(speaker | ticks | {"recognitionStatus": "Success", "channel": 0, "nBest": [spoken]})
+    whole = " ".join(text for _, text, *_ in SPOKEN)
+    if new:
+        return {"durationMilliseconds": 8900, "combinedPhrases": [{"text": whole}], "phrases": phrases}
+    return {"source": "s.wav", "combinedRecognizedPhrases": [{"display": whole}], "recognizedPhrases": phrases}
+
+
+def google(*, new):
+    tag, since, until = ("speakerLabel", "startOffset", "endOffset") if new else ("speakerTag", "startTime", "endTime")
+    said_so_far, words = [], []
+    for who, text, start, end in SPOKEN:
+        each = text.split()
+        step = (end - start) / 1000 / len(each)
+        timed = [
+            {since: f"{start / 1000 + n * step:.3f}s", until: f"{start / 1000 + (n + 1) * step:.3f}s", "word": word}
+            for n, word in enumerate(each)
+        ]
+        tagged = [word | {tag: str("TC".index(who) + 1) if new else "TC".index(who) + 1} for word in timed]
+        said_so_far.append({"alternatives": [{"transcript": text, "words": tagged if new else timed}]})
+        words += tagged
+    if new:
+        return {"results": [*said_so_far, {}]}
+    return {"response": {"results": [*said_so_far, {"alternatives": [{"words": words}]}]}, "done": True}
+
+
+def rev_ai(*, new):
+    monologues = []
+    for who, text, start, end in SPOKEN:
+        elements = []
+        for word, since, until in words_of(text, start, end):
+            if since is None:
+                elements.append({"type": "punct", "value": word})
+                continue
+            if elements:
+                elements.append({"type": "punct", "value": " "})
+            times = (
+                {"ts": since, "end_ts": until}
+                if new
+                else {"timestamp": f"00:00:{since:06.3f}".replace(".", ","), "end_timestamp": f"00:00:{until:06.3f}"}
+            )
+            elements.append({"type": "text", "value": word, **times})
+        monologues.append({"speaker": "TC".index(who) + 1, "elements": elements})
+    return {"monologues": monologues}
+
+
+def speechmatics():
+    results = []
+    for who, text, start, end in SPOKEN:
+        for word, since, until in words_of(text, start, end):
+            heard = {"alternatives": [{"content": word, "confidence": 1.0, "speaker": f"S{'TC'.index(who) + 1}"}]}
+            if since is None:
+                last = results[-1]["end_time"]
+                results.append({"type": "punctuation", "attaches_to": "previous", "is_eos": True} | heard)
+                results[-1] |= {"start_time": last, "end_time": last}
+            else:
+                results.append({"type": "word", "start_time": since, "end_time": until} | heard)
+    return {"format": "2.9", "job": {"id": "j"}, "results": results}
+
+
+def elevenlabs():
+    words = []
+    for who, text, start, end in SPOKEN:
+        for n, word in enumerate(each := text.split()):
+            at = [(start + (end - start) * k / len(each)) / 1000 for k in (n, n + 1)]
+            words.append({"text": word, "start": at[0], "end": at[1], "type": "word", "speaker_id": f"speaker_{who}"})
+            words.append({"text": " ", "start": at[1], "end": at[1], "type": "spacing", "speaker_id": f"speaker_{who}"})
+    return {"language_code": "eng", "text": " ".join(text for _, text, *_ in SPOKEN), "words": words}
+
+
+def whisper_cpp():
+    segments = [
+        {
+            "timestamps": {"from": f"00:00:0{start / 1000:.3f}".replace(".", ","), "to": "00:00:09,000"},
+            "offsets": {"from": start, "to": end},
+            "text": f" {text}",
+            "speaker": str("TC".index(who)),
+        }
+        for who, text, start, end in SPOKEN
+    ]
+    return {"systeminfo": "", "model": {"type": "base"}, "result": {"language": "en"}, "transcription": segments}
+
+
+@pytest.mark.parametrize(
+    ("whole", "labels"),
+    [
+        (azure(new=True), "12"),
+        (azure(new=False), "12"),
+        (google(new=True), "12"),
+        (google(new=False), "12"),
+        (rev_ai(new=True), "12"),
+        (rev_ai(new=False), "12"),
+        (speechmatics(), ("S1", "S2")),
+        (elevenlabs(), ("speaker_T", "speaker_C")),
+        (whisper_cpp(), "01"),
+    ],
+)
+def test_speech_recognisers(read, whole, labels):
+    """What each service writes in a shape of its own, once as it is documented today and once as of old."""
+    (session,) = read(json.dumps(whole), "s.json")
+    assert said(session) == [(labels["TC".index(who)], text) for who, text, *_ in SPOKEN]
+    expected = [time / 1000 for *_, start, end in SPOKEN for time in (start, end)]
+    assert [time for pair in times(session) for time in pair] == pytest.approx(expected, abs=0.002)
+
+
+def test_channels_of_a_recogniser_are_speakers_and_come_in_the_order_of_time(read):
+    phrases = azure(new=False)["recognizedPhrases"]
+    for phrase in phrases:
+        phrase["channel"] = phrase.pop("speaker") - 1
+    (session,) = read(json.dumps({"recognizedPhrases": [*phrases[::2], *phrases[1::2]]}))
+    assert said(session) == [("01"["TC".index(who)], text) for who, text, *_ in SPOKEN]
+
+
 GENERIC = [{"speaker": "T", "text": "Hello.", "start": 1}, {"speaker": "C", "text": "Hi.", "start": "00:02"}]
 
 
@@ -1942,9 +2073,20 @@ def test_deepgram(read):
     (session,) = read(json.dumps(whole), "s.json")
     assert said(session) == [("01"["TC".index(who)], text) for who, text, *_ in SPOKEN]
     assert times(session) == [(start / 1000, end / 1000) for *_, start, end in SPOKEN]
-    del whole["results"]["utterances"]
-    with pytest.raises(ReadError, match=r"Deepgram's results .*utterances.*diarize"):
-        read(json.dumps(whole), "s.json")
+    words = [
+        {"word": word.lower().strip(".?,"), "punctuated_word": word, "start": start / 1000, "end": end / 1000}
+        | {"speaker": "TC".index(who)}
+        for who, text, start, end in SPOKEN
+        for word in text.split()
+    ]
+    whole["results"] = {"channels": [{"alternatives": [{"transcript": "", "words": words}]}]}
+    assert read(json.dumps(whole), "s.json") == [session]
+    channels = [{"alternatives": [{"words": [word for word in words if word["speaker"] == n]}]} for n in (0, 1)]
+    for word in words:
+        del word["speaker"]
+    assert read(json.dumps({"results": {"channels": channels}}), "s.json") == [session]
+    with pytest.raises(ReadError, match="Deepgram are not complete"):
+        read(json.dumps({"results": {"channels": [{"alternatives": []}]}}), "s.json")
 
 
 def test_assemblyai(read):
@@ -2071,6 +2213,26 @@ def test_any_bytes_are_read_or_refused(tmp_path, data, name):
 # Bad input
 
 SECRET = "zwetschgendatschi"
+
+
+@pytest.mark.parametrize(
+    ("whole", "service"),
+    [
+        ({"recognizedPhrases": [{"nBest": [{"lexical": SECRET}]}]}, "Azure"),
+        ({"phrases": [SECRET]}, "Azure"),
+        ({"phrases": [{"text": [SECRET], "offsetMilliseconds": 0, "durationMilliseconds": 1}]}, "Azure"),
+        ({"phrases": [{"text": SECRET, "offsetMilliseconds": 10**400, "durationMilliseconds": 1}]}, "Azure"),
+        ({"results": [{"alternatives": [{"words": [{"speakerTag": 1, "words": SECRET}]}]}]}, "Google"),
+        ({"monologues": [{"elements": SECRET}]}, "Rev"),
+        ({"results": [{"type": "word", "alternatives": [{"speaker": "S1", "contents": SECRET}]}]}, "Speechmatics"),
+        ({"words": [{"speaker_id": "s", "type": "word", "word": SECRET}]}, "ElevenLabs"),
+        ({"transcription": [{"offsets": SECRET, "text": SECRET}]}, r"whisper\.cpp"),
+    ],
+)
+def test_a_recognisers_results_that_are_not_complete_are_refused_by_name(read, whole, service):
+    with pytest.raises(ReadError, match=f"{service}.* not complete") as caught:
+        read(json.dumps(whole), "s.json")
+    assert SECRET not in str(caught.value)
 
 
 def damaged(path: Path, keep: float) -> bytes:

@@ -1,4 +1,4 @@
-"""JSON and JSON lines: WhisperX, AWS Transcribe, Deepgram, and lists of utterances or of sessions."""
+"""JSON and JSON lines: WhisperX, services for speech recognition, and lists of utterances or of sessions."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from rupturekit.readers.raw import RawSession, Source, seconds
+from rupturekit.readers import recognisers
+from rupturekit.readers.raw import RawSession, Source
 from rupturekit.readers.records import find_fields, in_unit, sessions, units
 
 # Keys under which people keep the utterances of a session.
 _LISTS = ("utterances", "turns", "segments", "transcript", "dialogue", "messages", "data", "results")
 _SESSION_FIELDS = ("session", "client_id", "group", "session_number", "date")
-_TODO = "Export it again; formats that are read: WhisperX, AWS Transcribe, a list of utterances"
+_TODO = f"Export it again; read are WhisperX, {recognisers.NAMES}, a list of utterances"
 
 Record = tuple[int, Mapping[str, Any]]
 
@@ -24,18 +25,8 @@ def read(source: Source, format: str, columns: Mapping[str, str] | None) -> list
         records = list(_from_items(items, source, columns))
     else:
         whole = _load(source, source.text)
-        results = whole.get("results") if isinstance(whole, dict) else None
-        if not isinstance(results, dict):
-            records = list(_from_whole(whole, source, columns))
-        elif results.get("utterances"):
-            records = list(_from_whole({"utterances": results["utterances"]}, source, columns))
-        elif "channels" in results:
-            raise source.error(
-                "Deepgram's results have no utterances, which say who speaks when",
-                "Transcribe it again with utterances=true and diarize=true",
-            )
-        else:
-            records = _from_aws(results, source)
+        said = recognisers.stretches(whole, source)
+        records = list(_from_whole(whole, source, columns) if said is None else enumerate(said, start=1))
     return sessions(records, source, format)
 
 
@@ -143,75 +134,3 @@ def _flat(
             if isinstance(record.get(key), (list, dict)):
                 record.pop(key)
         yield number, record
-
-
-def _from_aws(results: Mapping[str, Any], source: Source) -> list[Record]:
-    try:
-        spoken = _aws_segments(results)
-    except (AttributeError, IndexError, KeyError, TypeError):
-        raise source.error("the AWS Transcribe results are not complete", _TODO) from None
-    return list(enumerate(spoken, start=1))
-
-
-def _aws_segments(results: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return the stretches of one speaker.
-
-    New exports have them ready; older ones have items, whose speakers stand in another list.
-    """
-    ready = results.get("audio_segments")
-    if ready:
-        return [
-            {
-                "text": segment["transcript"],
-                "speaker": segment.get("speaker_label"),
-                "start": segment.get("start_time"),
-                "end": segment.get("end_time"),
-            }
-            for segment in ready
-        ]
-    channels = results.get("channel_labels", {}).get("channels")
-    if channels:
-        by_channel = [
-            segment for channel in channels for segment in _aws_items(channel["items"], {}, channel["channel_label"])
-        ]
-        return sorted(by_channel, key=lambda segment: seconds(segment["start"]) or 0.0)
-    # Which segment an item falls in tells its speaker and where a stretch ends.
-    places = {
-        item["start_time"]: (n, segment["speaker_label"])
-        for n, segment in enumerate(results.get("speaker_labels", {}).get("segments", []))
-        for item in segment.get("items", [])
-    }
-    return _aws_items(results["items"], places, None)
-
-
-# A pause of this many seconds ends a stretch where no segments are given.
-_AWS_PAUSE_S = 1.0
-
-
-def _aws_items(
-    items: Sequence[Mapping[str, Any]],
-    places: Mapping[str, tuple[int, str]],
-    channel: str | None,
-) -> list[dict[str, Any]]:
-    out: list[dict[str, Any]] = []
-    words: list[str] = []
-    last: tuple[int, str | None] | None = None
-    for item in items:
-        word = item["alternatives"][0]["content"]
-        if item["type"] == "punctuation":
-            if words:
-                words[-1] += word
-            continue
-        start = item["start_time"]
-        place = places.get(start, (0, item.get("speaker_label", channel)))
-        pause = (seconds(start) or 0.0) - (seconds(out[-1]["end"]) or 0.0) if out else 0.0
-        if place != last or (not places and pause >= _AWS_PAUSE_S):
-            if out:
-                out[-1]["text"] = " ".join(words)
-            out.append({"speaker": place[1], "start": start, "end": item["end_time"]})
-            words, last = [], place
-        words.append(word)
-        out[-1]["end"] = item["end_time"]
-    if out:
-        out[-1]["text"] = " ".join(words)
-    return out
