@@ -1155,6 +1155,80 @@ def test_the_rule_below_the_header_of_a_markdown_table_is_no_talk(read):
     assert said(session) == [("T", "So?"), ("C", "-")]
 
 
+HARBOUR = [
+    ("Therapist", "How was the harbour, then?"),
+    ("Client", "Cold, and very loud; no good."),
+    ("Therapist", "What made it loud?"),
+    ("Client", "The gulls did, I suppose."),
+]
+
+
+@pytest.mark.parametrize(
+    ("row", "name"),
+    [
+        ('{speaker},"{text}"', "s.csv"),
+        ('{n};00:0{n}:10;{speaker};"{text}"', "s.csv"),
+        ("{n}\t{speaker}\t{text}", "s.tsv"),
+        ('"{text}",{speaker},00:00:0{n}', "s.csv"),
+    ],
+)
+def test_a_table_of_talk_alone_needs_no_header(read, row, name):
+    rows = [row.format(n=n, speaker=speaker, text=text) for n, (speaker, text) in enumerate(HARBOUR, start=1)]
+    (session,) = read("\n".join(rows), name)
+    assert said(session) == HARBOUR
+    assert [u.line for u in session.utterances] == [1, 2, 3, 4]
+    if "00:0{n}:10" in row:
+        assert [u.start_s for u in session.utterances] == [70, 130, 190, 250]
+        assert session.numbered
+
+
+def test_a_workbook_of_talk_alone_needs_no_header(tmp_path):
+    book = openpyxl.Workbook()
+    for row in HARBOUR:
+        book.active.append(row)
+    book.create_sheet("codes").append(["Client", 3])
+    book.save(tmp_path / "s.xlsx")
+    assert [said(session) for session in read_sessions(tmp_path / "s.xlsx")] == [HARBOUR]
+
+
+def test_each_party_in_a_column_of_a_table(read):
+    (session,) = read("Therapist;Client\nHow was it, then?;Not good at all.\nHow so?;\n;Well, it was loud.\n", "s.csv")
+    assert said(session) == [
+        ("Therapist", "How was it, then?"),
+        ("Client", "Not good at all."),
+        ("Therapist", "How so?"),
+        ("Client", "Well, it was loud."),
+    ]
+
+
+def test_names_that_are_given_make_talk_of_a_table_without_header(read):
+    table = "Ana,How was it then?\nBen,Not good at all.\nAna,How so was it?\nBen,Well it was loud.\n"
+    (session,) = read(table, "s.csv", labels=["Ana", "Ben"])
+    assert [u.speaker for u in session.utterances] == ["Ana", "Ben", "Ana", "Ben"]
+    with pytest.raises(ReadError, match="in a first row"):
+        read(table, "s.csv")
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        "S1,{speaker},withdrawal\n",
+        "S1,{speaker},{text}\n",
+        "{speaker},{text},noted with care on the day\n",
+        "K0{n},Client,{text}\n",
+        "{n},female,treated for two years\n",
+        # a delimiter in the words, without quotation marks: the rest of them would be lost
+        "{speaker},{text}, he said\n",
+    ],
+)
+def test_tables_that_may_be_something_else_are_not_taken_for_talk(read, row):
+    table = "".join(
+        row.format(n=n, speaker=speaker, text=text.replace(",", "")) for n, (speaker, text) in enumerate(HARBOUR * 2)
+    )
+    with pytest.raises(ReadError, match="no column for the words"):
+        read(table, "s.csv")
+
+
 ASKED = [("T", "How was the harbour?"), ("C", "Cold."), ("T", "Cold, the harbour?"), ("C", "Cold.")]
 
 

@@ -1,4 +1,4 @@
-"""CSV, TSV and XLSX: rows under a header."""
+"""CSV, TSV and XLSX: rows under a header, or without one where their columns can be nothing else."""
 
 from __future__ import annotations
 
@@ -11,10 +11,12 @@ from datetime import datetime, time, timedelta
 from typing import Any
 
 from rupturekit.limits import limit
-from rupturekit.readers.labels import choose, is_known
+from rupturekit.readers.columns import Record, by_party, filled_columns, records_at, untitled
+from rupturekit.readers.labels import choose
 from rupturekit.readers.raw import RawSession, ReadError, Source
 from rupturekit.readers.records import NAMES, find_fields, in_unit, normal, sessions, units
 from rupturekit.readers.text import is_silence, split_label
+from rupturekit.roles import role_of_label, speaker_key
 
 Row = tuple[int, Sequence[Any]]
 
@@ -22,8 +24,10 @@ Row = tuple[int, Sequence[Any]]
 _HEADER_WITHIN = 20
 _NAME_THEM = (
     "Say which columns hold the words and who says them (--columns \"text=NAME,speaker=NAME\"), or call them 'text' "
-    "and 'speaker' in the header"
+    "and 'speaker' in a first row"
 )
+_WORDS_A_TURN = 2
+"""Talk has more than these in the mean, and a list of codes has not."""
 _DELIMITERS = (",", "\t", ";", "|")
 _TEXT_NAMES = frozenset(NAMES["text"])
 SURE_NAMES = _TEXT_NAMES - {"sentence", "said"}
@@ -39,7 +43,7 @@ def read(source: Source, format: str, columns: Mapping[str, str] | None) -> list
 
 
 def from_rows(rows: Sequence[Row], source: Source, format: str, columns: Mapping[str, str] | None) -> list[RawSession]:
-    """Read the sessions in rows of cells, one of the first of which is the header.
+    """Read the sessions in rows of cells, one of the first of which is the header, or which are surely talk.
 
     Raises
     ------
@@ -47,6 +51,8 @@ def from_rows(rows: Sequence[Row], source: Source, format: str, columns: Mapping
         If no row has a column for the words, or a row has more cells than the header.
     """
     at = header_at(rows, columns)
+    if at is None and not columns and (said := _surely_talk(rows, source)):
+        return sessions(said, source, format)
     if at is None:
         raise source.error(
             f"no column for the words was found in {_count(rows)}",
@@ -84,6 +90,26 @@ def from_rows(rows: Sequence[Row], source: Source, format: str, columns: Mapping
     if not {"speaker", "role"} & places.keys():
         records = list(_parted(records, source.labels))
     return sessions(records, source, format)
+
+
+def _surely_talk(rows: Sequence[Row], source: Source) -> list[Record] | None:
+    """Read rows under no header that we know if they hold words beside client and therapist, and nothing more.
+
+    None else: a folder has other tables too, and a cell of talk that holds the delimiter must not be cut.
+    """
+    texts = [(line, ["" if cell is None else str(cell).strip() for cell in row]) for line, row in rows]
+    given = frozenset(map(speaker_key, source.labels))
+    said = by_party(texts)
+    n_read = len({record["speaker"] for _, record in said}) if said else 0
+    if said is None and len(texts) > 1 and (found := untitled(texts, given)):
+        said, n_read = records_at(*found), len(found[1])
+    if not said or n_read < sum(map(bool, filled_columns(texts))):
+        return None
+    turns = Counter(speaker_key(record["speaker"]) for _, record in said if record.get("speaker"))
+    sides = {role_of_label(key) for key in turns}
+    n_words = sum(len(record.get("text", "").split()) for _, record in said)
+    spoken = len(turns) > 1 and max(turns.values()) > 1 and n_words > _WORDS_A_TURN * len(said)
+    return said if spoken and (sides - {"other"} == {"therapist", "client"} or turns.keys() <= given) else None
 
 
 def _parted(
@@ -206,15 +232,16 @@ def _rows(text: str, delimiter: str, quoting: Any, skipped: int) -> Iterator[Row
 def _likeliest(text: str, columns: Mapping[str, str] | None) -> str:
     """Return the delimiter that splits some early line into the most names that are looked for.
 
-    Where the names do not tell, it is the one of which the most lines hold the same number, the header among them.
+    Where the names do not tell, it is the one of which the most lines hold the same number, the header among them,
+    and the larger number of two.
     """
     wanted = _TEXT_NAMES | _OTHER_NAMES | {normal(name) for name in (columns or {}).values()}
     lines = text[:20_000].split("\n")[:_HEADER_WITHIN]
 
-    def fit(delimiter: str) -> tuple[int, int]:
+    def fit(delimiter: str) -> tuple[int, int, int]:
         names = max(len({normal(cell.strip('" ')) for cell in line.split(delimiter)} & wanted) for line in lines)
         counts = Counter(line.count(delimiter) for line in lines if delimiter in line)
-        return names, max(counts.values(), default=0)
+        return names, *max(((lines, each) for each, lines in counts.items()), default=(0, 0))
 
     return max(_DELIMITERS, key=fit)
 
@@ -234,6 +261,8 @@ def _read_workbook(source: Source, columns: Mapping[str, str] | None) -> list[Ra
             "the workbook is damaged or cut short", "Open it in a spreadsheet and save it anew"
         ) from None
     tables = [sheet for sheet in sheets if header_at(sheet[2], columns) is not None]
+    if not tables and not columns:
+        tables = [sheet for sheet in sheets if _surely_talk(sheet[2], source)]
     for line in (beyond for *_, beyond in tables if beyond):
         raise source.error(
             f"this row has a cell beyond column {COLUMNS}, and no further ones are read",
@@ -311,13 +340,3 @@ def _value(cell: Any) -> Any:
         return value
     # Who types 02:05 for minutes and seconds gets hours and minutes from Excel.
     return total if "s" in (cell.number_format or "").lower() else total / 60
-
-
-def by_role(rows: Sequence[Row]) -> list[tuple[int, str]] | None:
-    """Return the places and labels of columns that each hold one party's words, else None."""
-    header = rows[0][1] if rows else ()
-    parties = [(n, str(cell)) for n, cell in enumerate(header) if cell and is_known(str(cell).strip())]
-    if len(parties) < 2 or len(rows) < 2:
-        return None
-    below = [str(row[n]).strip() for _, row in rows[1:] for n, _ in parties if n < len(row)]
-    return None if any(is_known(cell) for cell in below) else parties

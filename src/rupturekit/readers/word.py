@@ -7,10 +7,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from rupturekit.readers.labels import is_known, is_name, tidy
-from rupturekit.readers.raw import COUNTS, RawSession, Source, Utterance, clean, seconds
-from rupturekit.readers.records import NAMES, Cells, normal, sessions
-from rupturekit.readers.table import SURE_NAMES, Row, by_role, from_rows, header_at, labels_in
+from rupturekit.readers.columns import Row, by_party, filled_columns, is_mark, records_at, untitled
+from rupturekit.readers.labels import is_known, tidy
+from rupturekit.readers.raw import COUNTS, RawSession, Source
+from rupturekit.readers.records import NAMES, normal, sessions
+from rupturekit.readers.table import SURE_NAMES, from_rows, header_at, labels_in
 from rupturekit.readers.text import is_header_key, is_short, is_silence, parse
 from rupturekit.roles import speaker_key
 
@@ -180,7 +181,7 @@ def _as_lines(rows: Sequence[Row]) -> list[tuple[int, str]]:
         filled = [cell for cell in cells if cell]
         if len(filled) == 2 and "\n" not in filled[0]:
             # "Date | 4 May" reads as the header line "Date: 4 May"; a time or number stays before.
-            joint = " " if _is_mark(filled[0]) or filled[0].endswith(":") else ": "
+            joint = " " if is_mark(filled[0]) or filled[0].endswith(":") else ": "
             filled = [joint.join(filled)]
         lines += [(place, line) for cell in filled for line in cell.split("\n")]
     # what comes after a table is no part of it
@@ -196,7 +197,7 @@ def _labelled(rows: Sequence[Row], given: frozenset[str], columns: Mapping[str, 
     names = {normal(cell) for cell in rows[at][1]} if at is not None else set()
     if names & _SPEAKER_NAMES or "speaker" in (columns or {}):
         return [], 0
-    filled = _columns(rows)
+    filled = filled_columns(rows)
     places = [n for n, column in enumerate(filled) if len(labels_in(column, given)) > 1]
     if len(filled) < 2 or len(places) != 1:
         return [], 0
@@ -205,25 +206,10 @@ def _labelled(rows: Sequence[Row], given: frozenset[str], columns: Mapping[str, 
     for place, cells in rows:
         # a cell that is merged with others stands further to the left
         n = min(places[0], len(cells) - 1)
-        kept = [*filter(_is_mark, cells[:n]), cells[n]]
+        kept = [*filter(is_mark, cells[:n]), cells[n]]
         found.append((place, [" ".join(kept)]))
         aside += sum(map(bool, cells)) - sum(map(bool, kept))
     return found, aside
-
-
-def _columns(rows: Sequence[Row]) -> list[list[str]]:
-    """Return the filled cells of each column."""
-    columns: list[list[str]] = [[] for _ in range(max((len(cells) for _, cells in rows), default=0))]
-    for _, cells in rows:
-        for column, cell in zip(columns, cells):
-            if cell:
-                column.append(cell)
-    return columns
-
-
-def _is_mark(cell: str) -> bool:
-    bare = cell.strip("[]()<> .#")
-    return bare.isdigit() or seconds(bare) is not None
 
 
 def _table(rows: list[Row], source: Source, format: str, columns: Mapping[str, str] | None) -> list[RawSession] | None:
@@ -233,117 +219,17 @@ def _table(rows: list[Row], source: Source, format: str, columns: Mapping[str, s
     at = header_at(rows, columns, SURE_NAMES)
     if at is not None and len(rows[at][1]) > 1:
         return from_rows(rows[at:], source, format, columns)
-    parties = by_role(rows)
-    if parties:
-        said = tuple(
-            Utterance(label, clean(cells[n]), line=place)
-            for place, cells in rows[1:]
-            for n, label in parties
-            if n < len(cells) and cells[n].strip()
-        )
-        return [RawSession(None, said, format)]
-    given = frozenset(map(speaker_key, source.labels))
-    places = _guess(rows[1:], given)
-    if places is not None and _is_header(rows, places, given):
-        rows = rows[1:]
-    else:
-        places = _guess(rows, given)
-    if places is None:
-        return None
-    if "text" not in places:
-        raise source.error(
-            "this table has words on both sides of the speakers, and no telling which are said",
-            "Call the columns 'speaker' and 'text' in its first row",
-            rows[0][0],
-        )
-    records = []
-    for place, cells in _spread(rows, places["text"]):
-        record: dict[str, Any] = {key: cells[n] for key, n in places.items() if n < len(cells)}
-        for key in ("start", "turn"):
-            if key in record:
-                record[key] = record[key].strip("[]()<> .#")
-        records.append((place, record))
+    records = by_party(rows)
+    if records is None:
+        found = untitled(rows, frozenset(map(speaker_key, source.labels)))
+        if found is None:
+            return None
+        said, places = found
+        if "text" not in places:
+            raise source.error(
+                "this table has words on both sides of the speakers, and no telling which are said",
+                "Call the columns 'speaker' and 'text' in its first row",
+                said[0][0],
+            )
+        records = records_at(said, places)
     return sessions(records, source, format)
-
-
-def _spread(rows: Sequence[Row], text_at: int) -> list[Row]:
-    """Put a lone cell, merged across the row, where the words stand if it is a silence; leave it out else."""
-    out: list[Row] = []
-    for place, cells in rows:
-        if len(cells) == 1:
-            if not is_silence(cells[0]):
-                continue
-            cells = [""] * text_at + list(cells)
-        out.append((place, cells))
-    return out
-
-
-def _guess(rows: Sequence[Row], given: frozenset[str]) -> dict[str, int] | None:
-    """Tell the columns of a table without a header by what stands in them; "text" is lacking where there is no telling.
-
-    None if no column has the speakers.
-    """
-    # titles of parts say nothing of the columns
-    columns = _columns([(place, cells) for place, cells in rows if len(cells) > 1 or not is_short(cells[0])])
-    places: dict[str, int] = {}
-    other: list[int] = []
-    for n, column in enumerate(columns):
-        bare = [cell.strip("[]()<> .#") for cell in column]
-        if not column:
-            continue
-        if sum(cell.isdigit() for cell in bare) >= 0.8 * len(bare):
-            places.setdefault("turn", n)
-        elif sum(":" in cell and seconds(cell) is not None for cell in bare) >= 0.8 * len(bare):
-            places.setdefault("start" if "start" not in places else "end", n)
-        elif all(is_known(label) or speaker_key(label) in given for label in _labels(column)):
-            places.setdefault("speaker", n)
-        else:
-            other.append(n)
-    if not other:
-        return None
-    longest = max(other, key=lambda n: sum(map(len, columns[n])))
-    named = []
-    for n in other:
-        labels = _labels(columns[n])
-        few = len(set(labels)) <= max(2, len(labels) // 2)
-        if few and all(_is_label(name, given) for name in labels):
-            named.append(n)
-            if n != longest:
-                places.setdefault("speaker", n)
-    if "speaker" not in places:
-        return None
-    # Comments may be longer than the talk, which stands next to who says it.
-    worded = [n for n in other if n not in named and _is_worded(columns[n], len(rows))] or [longest]
-    beside = next((n for n in worded if n > places["speaker"]), worded[-1])
-    if beside == longest or worded[0] > places["speaker"]:
-        places["text"] = beside
-    return places
-
-
-def _is_worded(column: Sequence[str], of: int) -> bool:
-    """Tell whether most rows have something in this column that could be talk."""
-    written = sum(any(map(str.isalpha, cell)) for cell in column)
-    return 2 * written >= of and Cells(column).are_words
-
-
-def _is_label(label: str, given: frozenset[str]) -> bool:
-    return is_known(label) or is_name(label) or speaker_key(label) in given
-
-
-def _is_header(rows: Sequence[Row], places: Mapping[str, int], given: frozenset[str]) -> bool:
-    """Tell whether no cell of the first row fits its column: it is a header in words of its own."""
-    top = {key: rows[0][1][n] for key, n in places.items() if n < len(rows[0][1])}
-    (label,) = _labels([top.get("speaker", "")])
-    if not all(top.values()) or label in _labels(
-        [cells[n] for _, cells in rows[1:] for n in (places["speaker"],) if n < len(cells)]
-    ):
-        return False
-    marks = [top[key] for key in ("turn", "start", "end") if key in top]
-    if marks:
-        return not any(map(_is_mark, marks))
-    # Two columns: a speaker who says but one thing must not be taken for a header.
-    return normal(label) in _SPEAKER_NAMES or not _is_label(label, given)
-
-
-def _labels(column: Sequence[str]) -> list[str]:
-    return [tidy(cell).rstrip(" :：") for cell in column]
