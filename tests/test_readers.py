@@ -336,6 +336,36 @@ def test_label_numbers_that_count_turns(read):
     assert [u.line for u in session.utterances] == [1, 2, 3, 5]
 
 
+PARTED = ["{}. {}", "{} - {}", "{} – {}", "{}) {}", "({}) {}", "<{}> {}", "<{}>: {}", "{}> {}", "{} | {}", "{}   {}"]
+
+
+@pytest.mark.parametrize("form", PARTED)
+@pytest.mark.parametrize(("one", "other"), [("T", "C"), ("Therapist", "Client"), ("Dr. Lee", "Pat")])
+def test_labels_without_a_colon_that_one_thing_parts_from_the_words(read, form, one, other):
+    given = () if one != "Dr. Lee" else (one, other)
+    lines = [
+        form.format(who, words) for who, words in [(one, "So? - Yes."), (other, "I - I"), (one, "Oh."), (other, "No.")]
+    ]
+    lines.insert(2, "I - I mean it.")
+    (session,) = read("\n".join(lines), labels=given)
+    assert said(session) == [(one, "So? - Yes."), (other, "I - I I - I mean it."), (one, "Oh."), (other, "No.")]
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ["I - I was late.", "C. said so.", "T - that was it.", "Well.", "Yes.", "No."],
+        ["I - I was late.", "I - I mean it.", "No."],
+        ["Client - late.", "Client - tired.", "Mother - here."],
+        ["T. So?", "C - Well.", "T. Oh.", "C - No."],
+        ["Therapist asked.", "Client wept.", "Therapist asked."],
+    ],
+)
+def test_words_that_could_be_labels_without_a_colon_are_talk(read, lines):
+    (session,) = read("\n".join(lines))
+    assert {u.speaker for u in session.utterances} == {None}
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -2053,6 +2083,21 @@ def test_speech_recognisers(read, whole, labels):
     assert said(session) == [(labels["TC".index(who)], text) for who, text, *_ in SPOKEN]
     expected = [time / 1000 for *_, start, end in SPOKEN for time in (start, end)]
     assert [time for pair in times(session) for time in pair] == pytest.approx(expected, abs=0.002)
+
+
+def test_sentences_of_fireflies(read):
+    row = {
+        "speaker_name": "T",
+        "speaker_id": 0,
+        "text": "How so?",
+        "raw_text": "how so",
+        "start_time": 2,
+        "end_time": 3.5,
+    }
+    own = {"sentence": "How so?", "startTime": "00:02", "endTime": "00:03.5", "speaker_name": "T", "speaker_id": 0}
+    for whole in ({"data": {"transcript": {"title": "Week 3", "sentences": [row]}}}, {"sentences": [row]}, [own]):
+        (session,) = read(json.dumps(whole), "s.json")
+        assert (said(session), times(session)) == ([("T", "How so?")], [(2, 3.5)])
 
 
 def test_channels_of_a_recogniser_are_speakers_and_come_in_the_order_of_time(read):

@@ -11,7 +11,7 @@ from rupturekit.readers.raw import RawSession, Source
 from rupturekit.readers.records import find_fields, in_unit, sessions, units
 
 # Keys under which people keep the utterances of a session.
-_LISTS = ("utterances", "turns", "segments", "transcript", "dialogue", "messages", "data", "results")
+_LISTS = ("utterances", "turns", "segments", "transcript", "dialogue", "messages", "data", "results", "sentences")
 _SESSION_FIELDS = ("session", "client_id", "group", "session_number", "date")
 _TODO = f"Export it again; read are WhisperX, {recognisers.NAMES}, a list of utterances"
 
@@ -51,6 +51,10 @@ def _lines(source: Source) -> Iterator[tuple[int, Any]]:
 
 
 def _from_whole(whole: Any, source: Source, columns: Mapping[str, str] | None) -> Iterator[Record]:
+    for key in ("data", "transcript"):
+        # what the answer of a service is wrapped in, as that of Fireflies
+        if isinstance(whole, dict) and isinstance(whole.get(key), dict):
+            whole = whole[key]
     if isinstance(whole, dict):
         yield from _from_items([(1, whole)], source, columns)
     elif isinstance(whole, list):

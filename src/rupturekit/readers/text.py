@@ -73,21 +73,31 @@ def _forms(name: str, box: str) -> tuple[re.Pattern[str], re.Pattern[str]]:
     )
 
 
+def _parted(name: str) -> re.Pattern[str]:
+    """Return how labels stand that something else parts from the words: ``T. So?``, ``T - So?``, ``(T) So?``."""
+    return re.compile(
+        rf"(?:(?P<box>[(<{{]{name}[)>}}])[:：]?|@?(?P<name>{name})(?P<sep>[.);>/|]|\s?[-–—=|>]|(?=\s\s)))\s{{1,20}}"
+    )
+
+
 # A label without a colon, told by brackets, by emphasis, or by a time between it and the words.
 _MARKED = re.compile(
     rf"(?:\[(?P<box>[^\[\]:：]{{1,60}})\]|\*\*(?P<bold>[^*:：]{{1,60}})\*\*|(?P<name>[^:：\t\[\](){{}}<>*]{{1,60}}?)"
     rf"(?=\s?{_BOXED_STAMP}))\s{{0,3}}(?P<stamp>{_BOXED_STAMP}|{_TIME}(?!\S))?\s{{0,3}}(?![:：])"
 )
+_ONE_DASH = {"–": "-", "—": "-"}
 # Everything here is bounded, so that a line of any length costs the same.
 _LABEL, _ALONE = _forms(r"[^:：\t\[\]<>{}]{1,60}?", r"[^\]\[:：]{1,60}")
+_PARTED = _parted(r"[^\W\d_][\w&#' -]{0,40}?")
 _PREFIX = 200
 
 
 class _Given(NamedTuple):
-    """How given labels stand before talk and alone on a line, and their keys."""
+    """How given labels stand before talk, alone on a line and parted from the words by something else; their keys."""
 
     before: re.Pattern[str]
     alone: re.Pattern[str]
+    parted: re.Pattern[str]
     keys: frozenset[str]
 
 
@@ -96,7 +106,8 @@ def _given(labels: frozenset[str]) -> _Given:
     bare = sorted({tidy(label).rstrip(" :：") for label in labels} - {""})
     # (?!) matches nothing
     name = "|".join(r"\s+".join(map(re.escape, label.split())) for label in bare) or "(?!)"
-    return _Given(*_forms(f"(?i:{name})", f"(?i:{name})"), frozenset(map(speaker_key, bare)) - {""})
+    name = f"(?i:{name})"
+    return _Given(*_forms(name, name), _parted(name), frozenset(map(speaker_key, bare)) - {""})
 
 
 # A transcribed silence, or a timed pause in the notation of conversation analysis.
@@ -254,6 +265,7 @@ class _Line:
     alone: str | None = None  # what could be a label without a colon, alone on its line
     marked: str | None = None  # what could be a label without a colon before words, and these
     words: str = ""
+    form: str = ""  # what parts the two, other than brackets, emphasis and times
     marked_at: str | None = None  # a time beside it
     given: bool = False  # the label, before a colon or alone, is known to name a speaker
     id: str | None = None
@@ -401,6 +413,11 @@ def _look(number: int, text: str, fresh: bool, given: frozenset[str]) -> _Line:
     if marked and (marked["box"] or marked.end() < len(text)):
         line.marked, line.words = tidy(marked["box"] or marked["bold"] or marked["name"]), text[marked.end() :]
         line.marked_at = marked["stamp"]
+    elif parted := own.parted.match(head, at) or _PARTED.match(head, at):
+        label = tidy(parted["name"] or parted["box"][1:-1])
+        if is_known(label) or speaker_key(label) in own.keys:
+            form = parted["box"][0] if parted["box"] else parted["sep"].strip() or " "
+            line.marked, line.words, line.form = label, text[parted.end() :], _ONE_DASH.get(form, form)
     match, label, remark = _find_label(head, at, given)
     line.given = speaker_key(label) in own.keys
     # A tab parts label and words only where the label is beyond doubt.
@@ -460,10 +477,10 @@ def _assign(lines: list[_Line], given: frozenset[str]) -> None:
     )
     speakers |= _stated(lines)
     marked = _marked(lines, given)
-    if sum(line.marked in marked for line in lines) > sum(line.label in speakers for line in lines):
+    if sum((line.form, line.marked) in marked for line in lines) > sum(line.label in speakers for line in lines):
         speakers = frozenset()
         for line in lines:
-            if line.marked in marked:
+            if (line.form, line.marked) in marked:
                 line.speaker, line.rest = line.marked, line.words
                 _take_stamp(line, line.marked_at)
     for line in lines:
@@ -518,23 +535,39 @@ def _close(line: _Line, start: str | None, until: str | None, begins: bool) -> N
     line.until = until or (None if begins else start)
 
 
-def _marked(lines: Sequence[_Line], given: frozenset[str]) -> frozenset[str]:
-    """Return the labels without a colon that name two speakers or more.
+def _marked(lines: Sequence[_Line], given: frozenset[str]) -> frozenset[tuple[str, str]]:
+    """Return the labels without a colon that name two speakers or more, each with what parts it from the words.
 
     Unless given they stand on a quarter of the lines, as "[Mother] said" in talk does not, and names come back.
-    What is done while speaking, as "[Laughs]", is no label.
+    What is done while speaking, as "[Laughs]", is no label. Where neither brackets, emphasis nor a time tell the label
+    from the words, "I - I was" may be talk: there one thing parts both sides from their words.
     """
     keys = _given(given).keys
-    counts = Counter(line.marked for line in lines if line.marked)
-    sure = {label for label in counts if speaker_key(label) in keys}
+    counts = Counter((line.form, line.marked) for line in lines if line.marked is not None)
+
+    def on_a_quarter(found: Collection[tuple[str, str]]) -> bool:
+        return 4 * sum(counts[label] for label in found) >= len(lines)
+
+    told = [key for key in counts if not key[0]]
+    sure = {(form, label) for form, label in told if speaker_key(label) in keys}
     found = sure | {
-        label
-        for label, count in counts.items()
-        if is_known(label) or (count >= 2 and is_name(label) and not is_remark(label))
+        (form, label)
+        for form, label in told
+        if label and (is_known(label) or (counts[form, label] >= 2 and is_name(label) and not is_remark(label)))
     }
-    if 4 * sum(counts[label] for label in found) < len(lines):
+    if not on_a_quarter(found):
         found = sure
-    return frozenset(found) if len(found) > 1 else frozenset()
+    if len(found) > 1:
+        return frozenset(found)
+    for parting in sorted({form for form, _ in counts} - {""}):
+        found = {(form, label) for form, label in counts if form == parting}
+        if len(found) > 2:
+            # an interviewer's letter, and a word that people say twice
+            found -= {(parting, "I")}
+        sides = {"given" if speaker_key(label) in keys else role_of_label(label) for _, label in found}
+        if (sides >= {"therapist", "client"} or sides == {"given"}) and len(found) > 1 and on_a_quarter(found):
+            return frozenset(found)
+    return frozenset()
 
 
 def _stated(lines: list[_Line]) -> frozenset[str]:
