@@ -253,3 +253,25 @@ def test_figures_with_intervals_are_those_of_the_card_and_the_measurements() -> 
     assert len(figures) >= 20
     for figure in figures:
         assert figure in sources, f"{figure} is in docs/method.md, and in no source"
+
+
+def test_what_is_missed_and_marked_in_vain_is_told_as_the_card_has_it() -> None:
+    card = (ROOT / "models/withdrawal-en/README.md").read_text("utf-8")
+
+    def missed(family: str) -> int:
+        row = re.search(rf"^\| {family} \| two raters or more \|(.+)\|$", card, re.MULTILINE)
+        assert row is not None
+        recall = row[1].split("|")[5].split()[0]
+        return round(100 * (1 - float(recall)))
+
+    def marked(kind: str) -> str:
+        row = re.search(rf"^\| {kind} \| \d+ \| \d+ \| ([\d.]+) \|$", card, re.MULTILINE)
+        assert row is not None
+        return row[1]
+
+    ethics = " ".join((DOCS / "ethics.md").read_text("utf-8").split())
+    assert f"saw confrontation the program misses {missed('confrontation')}, and" in ethics
+    assert f"saw withdrawal {missed('withdrawal')} (" in ethics
+    assert f"called a rupture it marks {marked('all')} in 100, and {marked('sustain talk')} in 100" in ethics
+    correct = " ".join((DOCS / "how-to" / "correct.md").read_text("utf-8").split())
+    assert f"saw withdrawal, {missed('withdrawal')} are missed" in correct
