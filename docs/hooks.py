@@ -22,6 +22,7 @@ from mkdocs.structure.pages import Page
 
 from rupturekit.annotation import FAMILIES
 from rupturekit.cli import parser as command_line
+from rupturekit.cli.options import if_not_given
 from rupturekit.codebook import CodebookMarker, load_codebook, load_crosswalk
 from rupturekit.rules import Rule, _load
 from rupturekit.segment import SESSION_FLAGS, TURN_FLAGS
@@ -308,8 +309,7 @@ def _argument(action: argparse.Action, command: argparse.ArgumentParser) -> tupl
     told = [formatter._expand_help(action) if action.help else ""]
     if action.required and action.option_strings:
         told.append("needed")
-    elif action.option_strings and action.default not in (None, False, [], argparse.SUPPRESS):
-        told.append(f"{action.default} if not given")
+    told.append(if_not_given(action))
     return ", ".join(written), _text("; ".join(filter(None, told)))
 
 

@@ -502,3 +502,22 @@ def test_a_table_of_clients_that_is_no_csv_is_told_by_its_line(
     told = capsys.readouterr().err
     assert "line 3" in told
     assert "Meadow" not in told
+
+
+def test_a_help_text_says_what_holds_where_an_option_is_not_given(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["agree", "--help"]) == 0
+    told = " ".join(capsys.readouterr().out.split())
+    assert "what is a unit; turn if not given" in told
+    assert "name no turn; 300 if not given" in told
+    assert "draws the same; 0 if not given" in told
+    assert main(["course", "--help"]) == 0
+    assert "if not given" not in capsys.readouterr().out
+
+
+def test_a_folder_that_is_not_there_is_told_in_words(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    coded = tmp_path / "coded.csv"
+    coded.write_text("session,turn,speaker,text\ns,1,T,Hello.\ns,2,C,Hello.\n", "utf-8")
+    labels = {"session": "s", "turn": 2, "raters": ["A"], "codes": {}}
+    (tmp_path / "coded.labels.jsonl").write_text(json.dumps(labels), "utf-8")
+    assert main(["evaluate", str(coded), "--against", str(tmp_path / "gone")]) == 2
+    assert "gone: no such file or folder" in capsys.readouterr().err

@@ -480,7 +480,7 @@ def agreement(
         raise ValueError(f"{alike[0][0]} and {alike[0][1]} would be two coders; give one coder one id in all codings")
     compared = _comparisons(coders)
     if not compared:
-        raise ValueError(f"agreement needs two coders; here is {', '.join(coders) or 'none'}")
+        raise ValueError(f"agreement needs two coders; here is {', '.join(coders) or 'none'}. Give another coding")
     given = {m.marker for s in sessions for m in s.markers}
     chosen = tuple(name for name in known if name in (set(SCORES) | given if asked is None else asked))
     counted = [s.placed(segment_s) for s in sessions] if level == "turn" else sessions

@@ -444,13 +444,15 @@ def sessions_in(path: str | PathLike[str]) -> Iterator[AnnotatedTranscript]:
     --------
     >>> next(sessions_in("no-such-folder"))
     Traceback (most recent call last):
-    FileNotFoundError: [Errno 2] No such file or directory: 'no-such-folder'
+    FileNotFoundError: no-such-folder: no such file or folder
     """
     file = Path(path)
     if file.is_dir():
         file = file / "annotations.jsonl"
         if not file.is_file():
             raise FileNotFoundError(f"{path}: no annotations.jsonl in this folder. Give one that annotate wrote")
+    elif not file.exists():
+        raise FileNotFoundError(f"{path}: no such file or folder")
     # words may hold other line separators; only the line feed ends a session
     with file.open("rb") as lines:
         for number, line in enumerate(lines, 1):

@@ -237,7 +237,7 @@ def treatments(sessions: Iterable[AnnotatedTranscript]) -> dict[str, list[Annota
     if lost:
         raise ValueError(
             f"no client is known of {len(lost)} of {len(seen)} sessions: {_named(lost)}. "
-            "Give a table of clients, or a pattern for the sessions' names"
+            "Give a table of clients (--clients), or a pattern for the sessions' names (--pattern)"
         )
     return {client: in_order(by_client[client]) for client in sorted(by_client, key=natural)}
 

@@ -103,7 +103,14 @@ def add_train(commands: Any) -> None:
     )
     own.add_argument("--whole", action="store_true", help="fit the whole encoder, not its heads alone; slower")
     parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="model folder to write")
-    parser.add_argument("--synthetic", nargs="*", type=Path, default=[], metavar="FILE", help="for training only")
+    parser.add_argument(
+        "--synthetic",
+        nargs="*",
+        type=Path,
+        default=[],
+        metavar="FILE",
+        help="invented sessions to learn from first, never measured against",
+    )
     parser.add_argument(
         "--readings",
         type=Path,
@@ -121,7 +128,7 @@ def add_train(commands: Any) -> None:
     )
     parser.add_argument("--version", default="1", metavar="V", help="of the model, for its card")
     parser.add_argument("--folds", type=int, default=3, metavar="K", help="of the cross-validation")
-    parser.add_argument("--seed", type=int, default=13, metavar="N", help="the same draws the same")
+    parser.add_argument("--seed", type=int, default=13, metavar="N", help="a number; the same one draws the same")
     parser.add_argument(
         "--ablations", action="store_true", help="then measure what each part of the recipe is worth; takes long"
     )

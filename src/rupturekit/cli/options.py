@@ -17,9 +17,26 @@ if TYPE_CHECKING:
 
 def add_parser(commands: Any, name: str, help: str, description: str) -> argparse.ArgumentParser:
     """Add a command; every one can answer in JSON."""
-    parser: argparse.ArgumentParser = commands.add_parser(name, help=help, description=description)
+    parser: argparse.ArgumentParser = commands.add_parser(
+        name, help=help, description=description, formatter_class=_WithDefaults
+    )
     parser.add_argument("--json", action="store_true", help="print the result as JSON, for programs")
     return parser
+
+
+class _WithDefaults(argparse.HelpFormatter):
+    def _get_help_string(self, action: argparse.Action) -> str:
+        return "; ".join(filter(None, (action.help, if_not_given(action))))
+
+
+def if_not_given(action: argparse.Action) -> str:
+    """Return what a help text says of an option's default; nothing where there is none."""
+    default = action.default
+    # 0 is a default, and equals False
+    none = default is None or default is False or default in ("", [], argparse.SUPPRESS)
+    if none or action.required or not action.option_strings:
+        return ""
+    return f"{format(default, 'g') if isinstance(default, float) else default} if not given"
 
 
 def add_reading(parser: argparse.ArgumentParser) -> None:
@@ -36,7 +53,8 @@ def add_reading(parser: argparse.ArgumentParser) -> None:
         "--columns",
         type=pairs,
         metavar="FIELD=NAME,…",
-        help="which column of a table holds what: text=utterance,speaker=who,session=id",
+        help="which column of a table holds what: text=utterance,speaker=who,session=id; fields are text, speaker, "
+        "start, end, turn, session, client_id, group, session_number and date",
     )
     group.add_argument("--input-format", metavar="NAME", help="text, docx, vtt, csv, json, …")
     group.add_argument("--encoding", metavar="NAME", help="such as utf-8, utf-16, cp1252")

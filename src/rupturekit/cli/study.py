@@ -34,7 +34,9 @@ def add_export(commands: Any) -> None:
         metavar="DIR",
         help="folder of the files that were annotated: ELAN and Praat files get the markers in a copy",
     )
-    parser.add_argument("--blank", action="store_true", help="without the machine's markers")
+    parser.add_argument(
+        "--blank", action="store_true", help="without the machine's markers, for coders who are to be blind to them"
+    )
     add_codebook(parser)
     parser.set_defaults(run=_export)
 
@@ -97,7 +99,7 @@ def add_import(commands: Any) -> None:
         description="Reads files that came back from a tool, and writes what people coded as JSONL. If one cannot "
         "be read, nothing is written.",
     )
-    parser.add_argument("files", nargs="+", type=Path, metavar="FILE")
+    parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="what came back from one tool")
     parser.add_argument(
         "--format", required=True, choices=(*exchange_formats(), "sheet"), metavar="NAME", help=f"{tools()}, sheet"
     )
@@ -207,7 +209,7 @@ def add_agree(commands: Any) -> None:
         help="length of a segment; that of the sheets, if codes in them name no turn",
     )
     parser.add_argument("--draws", type=int, default=2000, metavar="N", help="resamples for each interval")
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="the same draws the same")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="a number; the same one draws the same")
     parser.add_argument("--out", type=Path, metavar="DIR", help="folder to make, for everything")
     add_codebook(parser)
     parser.set_defaults(run=_agree)
@@ -292,7 +294,7 @@ def add_sample(commands: Any) -> None:
     parser.add_argument("--n", type=int, required=True, metavar="N", help="segments to draw; all, if there are fewer")
     parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="folder to make")
     parser.add_argument("--coders", default="A,B", metavar="ID,…", help="a blank sheet is written for each")
-    parser.add_argument("--seed", type=int, default=13, metavar="N", help="the same draws the same")
+    parser.add_argument("--seed", type=int, default=13, metavar="N", help="a number; the same one draws the same")
     add_codebook(parser)
     parser.set_defaults(run=_sample)
 
