@@ -97,8 +97,8 @@ def deidentify(transcript: Transcript, names: Iterable[str] = (), recogniser: st
     names : iterable of str
         Names that are replaced wherever they stand, in any case, also with a possessive ending. An entry is one
         person, with commas between several names of the same ("Katarzyna Nowak, Kasia"), and has the number of its
-        place in every session. A name that is an ordinary word too (Will, Grace) needs a capital and a place within a
-        sentence, unless it is given in small letters.
+        place in every session. A name that is an ordinary word too (Will, Grace) needs a capital, and at the beginning
+        of a sentence a verb after it, unless it is given in small letters; as a part of a name it needs an entry.
     recogniser : str, optional
         An installed spaCy pipeline with a component ``ner``, by name or folder, that looks for more. Nothing is
         ever downloaded.

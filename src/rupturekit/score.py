@@ -14,8 +14,8 @@ reaches the family's threshold, and then, and only then, a marker of it is writt
   A sure rule that found the family only denied, reported, hypothetical, past or about others counts against
   it in the calibrated probability.
 * Without a model, the probability is the highest weight of a rule that fired, and 0.0 where none did.
-  That is a rule's precision, not a calibrated probability: 0.0 means "no rule fired", not "certainly
-  absent".
+  That is what a rule's author expected of it, not a calibrated probability: 0.0 means "no rule fired", not
+  "certainly absent".
 
 Rupture is "either client family": the model's own calibrated probability, never below either family's;
 without a model, ``1 - (1 - c)(1 - w)``. A turn is a rupture when either family is present.
