@@ -41,7 +41,7 @@ class Marker:
     marker : str
         Name in the codebook, such as ``complaint_progress``.
     score : float, optional
-        Calibrated probability in [0, 1]; None for a human coder.
+        Probability in [0, 1], of a rule its weight; None for a human coder.
     clarity : int, optional
         1 faint, 2 clear, 3 strong.
     source : str
@@ -80,9 +80,18 @@ def marker_order(m: Marker) -> tuple[object, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """A calibrated probability (turn) or a rate (segment, session) of one family.
+    """How far one family, or ``rupture``, is in a turn, a segment or the session.
 
-    ``index`` is the turn's index, the segment's number, or 0 for the session.
+    Parameters
+    ----------
+    level : {"turn", "segment", "session"}
+    index : int
+        The turn's index, the segment's number, or 0 for the session.
+    family : str
+        A family, or ``rupture``.
+    value : float
+        Of a turn a probability in [0, 1]: calibrated with a model, the highest weight of a rule that fired without
+        one. Of a segment or session the turns with the family per 100 turns of those who can have it.
     """
 
     level: Literal["turn", "segment", "session"]
@@ -132,7 +141,17 @@ class Episode:
 
 @dataclass(frozen=True, slots=True)
 class Coded:
-    """What one source actually coded: inside without a marker is "none", outside is missing."""
+    """What one source actually coded: inside without a marker is "none", outside is missing.
+
+    Parameters
+    ----------
+    source : str
+        As of a marker.
+    family : str
+        What the turns were read for.
+    first, last : int
+        Turns, both inside.
+    """
 
     source: str
     family: str
@@ -142,7 +161,23 @@ class Coded:
 
 @dataclass(frozen=True, slots=True)
 class Provenance:
-    """How an annotation came about: enough to make it again."""
+    """How an annotation came about; with the input and the versions of packages, enough to make it again.
+
+    Parameters
+    ----------
+    version : str
+        Of rupturekit.
+    codebook : str
+        Its name and version.
+    rules_sha256 : str, optional
+        Hash of the rules, where they took part.
+    model, model_sha256 : str, optional
+        The model's name, and the hash of its ``config.json``, which has the hashes of its other files.
+    thresholds : mapping
+        Family or marker → probability from which it counts as present.
+    settings : mapping
+        What else a program wants to keep; rupturekit itself puts nothing here.
+    """
 
     version: str
     codebook: str
