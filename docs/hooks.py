@@ -35,6 +35,7 @@ WHOLE: Mapping[str, str] = {
     "measurements.md": "benchmarks/README.md",
     "model-card.md": "models/withdrawal-en/README.md",
     "notebooks.md": "notebooks/README.md",
+    "security.md": "SECURITY.md",
 }
 """Pages that are a file of the repository."""
 PAGE_OF: Mapping[str, str] = {
