@@ -228,6 +228,8 @@ def test_a_long_turn_takes_time_in_proportion(detector, said):
         "he'd say you're not listening to me",
         "she'll tell me you're not listening",
         "She texted me this isn't working.",
+        "My wife, on 12.03.2020, says this isn't helping.",
+        "My wife, at 9.30, says this isn't helping.",
         "i'm scared of this not working",
         "It's not like helping a friend.",
         ("What would you say to him if he were here?", "You never listened to me."),

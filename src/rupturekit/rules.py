@@ -798,6 +798,7 @@ _YOU = re.compile(r"\byou")
 _DENIED = re.compile(
     r"\b(?:not|never|hardly|(?:is|are|was|were)n'?t)(?: (?:really|just|exactly|such|always|actually))? $"
 )
+_POINT = re.compile(r"(?<=\d)\.(?=\d)")
 _NOUN = re.compile(r"(?:an?|the|my|your|such|so)\b")
 # "scared of this not working"
 _BEFORE_GERUND = re.compile(r"\b(?:of|about|with|for|by|from|without|than|hate|do|did|doing|want|worry|afraid)\s+$")
@@ -960,6 +961,8 @@ class RuleDetector:
                 # the same length as the text: apostrophes made straight, case folded where that keeps the length
                 low = turn.text.replace("’", "'")
                 low = low.lower() if len(low.lower()) == len(low) else low
+                # a point within a time or a date ends no sentence
+                low = _POINT.sub(",", low)
             # in order, the longest of each start first
             for begin, stop in sorted(spans):
                 first, last = bisect_left(starts, begin), bisect_left(starts, -stop)
