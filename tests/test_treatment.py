@@ -87,14 +87,32 @@ def test_a_table_of_sessions_may_be_as_a_spreadsheet_saves_it(tmp_path: Path) ->
     file = tmp_path / "clients.csv"
     file.write_text("\ufeffSession ID;Client ID;;\r\ns1;K1;;\r\n;;;\r\n", "utf-8")
     assert read_facts(file) == {"s1": {"client_id": "K1"}}
+    file.write_text("session_id;client_id\ns1;K1\n ; \n;\n", "utf-8")
+    assert read_facts(file) == {"s1": {"client_id": "K1"}}
     file.write_bytes(b"PK\x03\x04\x00")
     with pytest.raises(ReadError, match=r"workbook.* as CSV"):
         read_facts(file)
 
 
 @pytest.mark.parametrize(
+    "head",
+    [
+        "session_id;client_id;How are you, all in all, and today?",
+        '"session_id","client_id","How are you; all in all; and today?"',
+        '"session_id"\t"client_id"\t"How are you, all\nin all, and today?"',
+    ],
+)
+def test_columns_may_be_called_by_questions_with_commas(tmp_path: Path, head: str) -> None:
+    file = tmp_path / "clients.csv"
+    mark = head.replace('"', "")[len("session_id")]
+    file.write_text(f"{head}\n{mark.join(('s1', 'K1', 'well'))}\n", "utf-8")
+    assert read_facts(file) == {"s1": {"client_id": "K1"}}
+
+
+@pytest.mark.parametrize(
     ("text", "line", "what"),
     [
+        ("session_id,client_id,date,Date\ns1,Meadow,2024-01-01,\n", 1, "two columns are called date"),
         ("session_id,name\ns1,Meadow\n", 1, "no column client_id"),
         ("session_id,client_id\ns1,Meadow\ns1,Meadow\n", 3, "above already"),
         ("session_id,client_id\n,Meadow\n", 2, "no session id"),

@@ -7,6 +7,7 @@ import io
 import os
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -85,7 +86,7 @@ def read_clients(path: Path) -> dict[str, str]:
     return clients
 
 
-def csv_rows(source: Source, *needed: str) -> Iterator[tuple[int, dict[str, str]]]:
+def csv_rows(source: Source, *needed: str, also: Iterable[str] = ()) -> Iterator[tuple[int, dict[str, str]]]:
     """Yield the rows of a CSV that are not empty, each with the line that it begins in.
 
     Columns are told by the first row, in any order and case, spaces for underscores, parted by commas, semicolons or
@@ -94,19 +95,21 @@ def csv_rows(source: Source, *needed: str) -> Iterator[tuple[int, dict[str, str]
     Raises
     ------
     ReadError
-        If a column is missing, a row has more cells than there are columns, or it is no CSV.
+        If a column is missing, one of these or of ``also`` is there twice, a row has more cells than there are columns,
+        or it is no CSV.
     """
     if source.data.startswith(b"PK"):
         raise source.error("this is a workbook and no CSV", "Save its sheet as CSV")
     text = decode(source).text
-    top = text.split("\n", 1)[0]
     # strict, because otherwise a quotation mark left open swallows the rest of the file
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=max(",;\t", key=top.count), strict=True)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=_parted_by(text, needed), strict=True)
     line = 1
     try:
-        header = ["_".join(name.casefold().split()) for name in next(reader, [])]
+        header = _names(next(reader, []))
         if missing := [name for name in needed if name not in header]:
             raise source.error(f"no column {' and no '.join(missing)}", "Name the columns in the first row", 1)
+        if twice := [name for name in dict.fromkeys((*needed, *also)) if header.count(name) > 1]:
+            raise source.error(f"two columns are called {' and two '.join(twice)}", "Keep the one that counts", 1)
         line = reader.line_num + 1
         for row in reader:
             # what is left over would be lost, and what stands before it is a part of a cell
@@ -114,13 +117,27 @@ def csv_rows(source: Source, *needed: str) -> Iterator[tuple[int, dict[str, str]
                 raise source.error(
                     "there are more cells than columns", "Put quotation marks around a cell that holds a comma", line
                 )
-            if any(row):
+            if any(map(str.strip, row)):
                 cells = dict(zip(header, row))
                 # the words of a message stand as they are: places in them are told
                 yield line, {k: cells.get(k, "") if k == "text" else cells.get(k, "").strip() for k in header}
             line = reader.line_num + 1
     except csv.Error:
         raise source.error("this is no CSV", "Check the quotes, and save it again", line) from None
+
+
+def _names(header: Iterable[str]) -> list[str]:
+    return ["_".join(name.casefold().split()) for name in header]
+
+
+def _parted_by(text: str, needed: Iterable[str]) -> str:
+    """Return what parts the cells: what is there most often, but names of columns may be questions with commas."""
+    marks = sorted(",;\t", key=text.split("\n", 1)[0].count, reverse=True)
+    for mark in marks:
+        with suppress(csv.Error):
+            if set(needed) <= set(_names(next(csv.reader(io.StringIO(text, newline=""), delimiter=mark), []))):
+                return mark
+    return marks[0]
 
 
 def find(paths: Iterable[Path], out: Path) -> list[Input]:

@@ -81,7 +81,7 @@ def read_facts(path: str | PathLike[str], needed: str = "client_id") -> dict[str
     Raises
     ------
     ReadError
-        If a column is missing, a session comes twice, or a cell cannot be read; it names the line.
+        If a column is missing or there twice, a session comes twice, or a cell cannot be read; it names the line.
 
     Examples
     --------
@@ -94,7 +94,7 @@ def read_facts(path: str | PathLike[str], needed: str = "client_id") -> dict[str
     """
     facts: dict[str, dict[str, Any]] = {}
     source = load(Path(path))
-    for line, cells in csv_rows(source, "session_id", needed):
+    for line, cells in csv_rows(source, "session_id", needed, also=_FACTS):
         session = cells["session_id"]
         if not session or session in facts:
             what = "this session is above already" if session else "no session id"
