@@ -6,9 +6,10 @@ import argparse
 import csv
 import json
 import math
+import unicodedata
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -166,6 +167,42 @@ def test_a_table_goes_before_a_pattern_and_a_pattern_before_what_the_file_says()
         identified([], pattern="(")
     with pytest.raises(ValueError, match="names no group"):
         identified([], pattern=r"\d+")
+
+
+def test_a_pattern_with_a_slash_is_searched_for_in_the_path_too() -> None:
+    # ids have their folders only where two files have one name
+    sessions = [held("K1/s1.txt", path="K1/s1.txt"), held("s2", path="K1/s2.txt")]
+    told = identified(sessions, pattern=r"(?P<client>K\d)/s(?P<number>\d)")
+    assert [s.transcript.meta["client_id"] for s in told] == ["K1", "K1"]
+    assert [s.transcript.meta["session_number"] for s in told] == [1, 2]
+    assert "client_id" not in identified(sessions, pattern=r"(?P<client>K\d)")[1].transcript.meta
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+def test_accents_in_a_table_are_those_of_a_macs_file_names(tmp_path: Path, form: Literal["NFC", "NFD"]) -> None:
+    file = tmp_path / "clients.csv"
+    file.write_text(unicodedata.normalize(form, "session_id,client_id,alliance\nÉlodie_s1,K1,5\n"), "utf-8")
+    facts = read_facts(file)
+    for session in (held(unicodedata.normalize(name, "Élodie_s1")) for name in ("NFC", "NFD")):
+        (known,) = identified([session], facts)
+        assert known.transcript.meta == {"client_id": "K1", "alliance": 5}
+        ratings = {id: told["alliance"] for id, told in read_facts(file, "alliance").items()}
+        assert course_rows([known], ratings)[0]["alliance"] == 5
+
+
+def test_what_is_missing_in_a_data_frame_is_not_known() -> None:
+    sessions = [held(f"s{i}", "Hello.", client_id="K1") for i in (1, 2)]
+    rows = course_rows(sessions, {"s1": math.nan, "s2": 4.0})
+    assert [row["alliance"] for row in rows] == [None, 4.0]
+    assert rows[0]["alliance_between"] == 4.0
+    with pytest.raises(ValueError, match="no client is known of 1 of 1"):
+        treatments([held("s1", client_id=math.nan)])
+
+
+def test_dates_without_dashes_are_read_by_every_python() -> None:
+    dates = {"s1": "20240305", "s2": "20240301", "s3": "20240301T0830Z", "s4": "2024-03-04"}
+    own = [held(id, client_id="K1", date=date) for id, date in dates.items()]
+    assert [session.transcript.id for session in in_order(own)] == ["s2", "s3", "s4", "s1"]
 
 
 def test_sessions_are_in_order_of_number_else_date_else_name() -> None:
@@ -621,6 +658,11 @@ def test_the_command_says_which_session_has_no_client(tmp_path: Path, capsys: py
     assert "K1_s1, K1_s2, K1_s3" in error
     assert "meadow" not in error
     assert not (tmp_path / "out").exists()
+    # a table whose ids are others is the likely cause
+    clients = tmp_path / "clients.csv"
+    clients.write_text("session_id,client_id\nK1_s1.txt,K1\n")
+    assert run(file, "--clients", clients, "--out", tmp_path / "out") == 2
+    assert "--clients: 1 of its sessions are not among these" in capsys.readouterr().err
 
 
 def test_withheld_text_is_courses_and_signals_too(tmp_path: Path) -> None:

@@ -16,13 +16,14 @@ from __future__ import annotations
 
 import math
 import re
+import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import groupby
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from .annotation import CLIENT_FAMILIES, MADE_BY, SCORES, AnnotatedTranscript, made_by
 from .coding import agreed, is_by_people, votes
@@ -76,7 +77,7 @@ def read_facts(path: str | PathLike[str], needed: str = "client_id") -> dict[str
     Returns
     -------
     dict
-        Session id → what is known, as for ``meta``.
+        Session id → what is known, as for ``meta``. Accents are parts of their letters (NFC).
 
     Raises
     ------
@@ -95,7 +96,7 @@ def read_facts(path: str | PathLike[str], needed: str = "client_id") -> dict[str
     facts: dict[str, dict[str, Any]] = {}
     source = load(Path(path))
     for line, cells in csv_rows(source, "session_id", needed, also=_FACTS):
-        session = cells["session_id"]
+        session = spelled(cells["session_id"])
         if not session or session in facts:
             what = "this session is above already" if session else "no session id"
             raise source.error(what, "Give each session one row", line)
@@ -161,8 +162,8 @@ def identified(
         Session id → what `read_facts` gives; it goes before everything else.
     pattern : str, optional
         A regular expression with the named groups ``client``, ``number`` and ``date``, or some of them. It is searched
-        for in the session's id, which is the file's name without its suffix, else in the file's whole name. It goes
-        before what the transcript says of itself.
+        for in the session's id, which is the file's name without its suffix, else in the file's whole name, else, if
+        there is a ``/`` in it, in the path as in ``sessions.csv``. It goes before what the transcript says of itself.
 
     Raises
     ------
@@ -186,12 +187,14 @@ def identified(
     told = []
     for session in sessions:
         meta = dict(session.transcript.meta)
-        match = names.search(session.transcript.id) or names.search(Path(str(meta.get("path", ""))).name)
+        path = str(meta.get("path", ""))
+        match = names.search(session.transcript.id) or names.search(Path(path).name)
+        match = match or ("/" in pattern and names.search(path)) or None
         for group, key in groups.items():
             if match and group in names.groupindex and match[group]:
                 number = _number(match[group]) if group == "number" else None
                 meta[key] = match[group] if number is None else number
-        meta.update((facts or {}).get(session.transcript.id, {}))
+        meta.update(_of(facts or {}, session.transcript.id) or {})
         told.append(replace(session, transcript=replace(session.transcript, meta=meta)))
     return told
 
@@ -225,7 +228,7 @@ def treatments(sessions: Iterable[AnnotatedTranscript]) -> dict[str, list[Annota
         client, id = session.transcript.meta.get("client_id"), session.transcript.id
         if id in seen:
             twice.append(id)
-        elif client in (None, ""):
+        elif client in (None, "") or client != client:  # a data frame's NaN
             lost.append(id)
         else:
             by_client.setdefault(str(client), []).append(session)
@@ -323,6 +326,25 @@ def natural(text: str) -> tuple[object, ...]:
     return tuple(int(part) if i % 2 else part for i, part in enumerate(parts)), text
 
 
+T = TypeVar("T")
+
+
+def spelled(id: str) -> str:
+    """Return a session's id as `read_facts` spells it: names of a Mac's files have é as two characters.
+
+    Examples
+    --------
+    >>> spelled("e\\u0301") == "é"
+    True
+    """
+    return unicodedata.normalize("NFC", id)
+
+
+def _of(told: Mapping[str, T], session: str) -> T | None:
+    """Return what a table tells of a session, however accents are spelled."""
+    return told[session] if session in told else told.get(spelled(session))
+
+
 def _number(value: object) -> int | float | None:
     try:
         number = float(str(value).strip())
@@ -334,9 +356,10 @@ def _number(value: object) -> int | float | None:
 
 
 def _date(value: object) -> datetime | None:
+    # what the clock showed, wherever that was; Python 3.10 does not read 20240301
+    told = re.sub(r"^(\d{4})(\d\d)(\d\d)(?!\d)", r"\1-\2-\3", str(value).strip()).replace("Z", "+00:00")
     try:
-        # what the clock showed, wherever that was
-        return datetime.fromisoformat(str(value).strip().replace("Z", "+00:00")).replace(tzinfo=None)
+        return datetime.fromisoformat(told).replace(tzinfo=None)
     except ValueError:
         return None
 
@@ -436,8 +459,10 @@ def _row(client: str, session: AnnotatedTranscript, number: int | float | None, 
     row["n_episodes_answered"] = sum(bool(episode.repair) for episode in found)
     row["n_episodes_unrepaired"] = sum(episode.outcome in ("unrepaired", "escalated") for episode in found)
     row |= talk_features(transcript)
-    rating = ratings.get(transcript.id, meta.get("alliance"))
-    row["alliance"] = None if rating is None else float(rating)
+    rating = _of(ratings, transcript.id)
+    rating = meta.get("alliance") if rating is None else rating
+    # NaN is what a data frame has for what is missing
+    row["alliance"] = None if rating is None or math.isnan(rating := float(rating)) else rating
     return row
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +13,7 @@ from .options import add_annotated, add_parser, annotated
 from .screen import SHOWN, complain, plain, print_json, print_table
 
 if TYPE_CHECKING:
+    from ..annotation import AnnotatedTranscript
     from ..treatment import Row, Signal
 
 
@@ -38,7 +39,8 @@ def add_course(commands: Any) -> None:
         "--pattern",
         default="",
         metavar="REGEX",
-        help="who and when from the sessions' names: '(?P<client>\\w+)_s(?P<number>\\d+)', or (?P<date>…)",
+        help="who and when from the sessions' names: '(?P<client>\\w+)_s(?P<number>\\d+)', or (?P<date>…); "
+        "with a / in it also from their paths",
     )
     parser.add_argument("--ratings", type=Path, metavar="CSV", help="your alliance ratings: session_id, alliance")
     parser.add_argument(
@@ -57,6 +59,7 @@ def _course(args: argparse.Namespace) -> int:
         rated = {session: known["alliance"] for session, known in ratings.items() if "alliance" in known}
         messages = read_messages(args.messages) if args.messages else []
         sessions = identified((s for path in args.annotated for s in annotated(path)), facts, args.pattern)
+        _complain_of_unmet({"--clients": facts, "--ratings": ratings}, sessions)
         rows = course_rows(sessions, rated)
         found = signals(sessions, rated, messages, rows=rows)
         files = write(rows, found, args.out, sessions)
@@ -71,10 +74,16 @@ def _course(args: argparse.Namespace) -> int:
         more = [f"and {len(doubtful) - SHOWN} clients more"] if len(doubtful) > SHOWN else []
         shown = [*doubtful[:SHOWN], *more]
         complain("\n".join(["the order of some sessions is doubtful; --clients can tell it", *shown]), 0)
-    for option, given in (("--clients", facts), ("--ratings", ratings)):
-        if lost := len(set(given) - {row["session_id"] for row in rows}):
-            complain(f"{option}: {lost} of its sessions are not among these. Write ids as in sessions.csv", 1)
     return 0
+
+
+def _complain_of_unmet(tables: Mapping[str, Collection[str]], sessions: Iterable[AnnotatedTranscript]) -> None:
+    from ..treatment import spelled
+
+    met = {form for session in sessions for form in (session.transcript.id, spelled(session.transcript.id))}
+    for option, given in tables.items():
+        if lost := len(set(given) - met):
+            complain(f"{option}: {lost} of its sessions are not among these. Write ids as in sessions.csv", 1)
 
 
 def _print_clients(rows: Sequence[Row], found: Sequence[Signal]) -> None:
