@@ -122,6 +122,29 @@ def test_what_makes_no_sense_is_refused() -> None:
         rk.Annotator(None, thresholds={"withdrawal": 50})
 
 
+@pytest.mark.parametrize("given", ["Meadow said no.", Path("meadow.txt"), rk.AnnotatedTranscript(TALK), [TALK], None])
+def test_what_is_no_transcript_is_refused_by_its_type(given: Any) -> None:
+    annotator = rk.Annotator(None)
+    for call in (annotator, lambda one: list(annotator.pipe([one]))):
+        with pytest.raises(TypeError, match=f"of type {type(given).__name__}; give Transcripts") as error:
+            call(given)
+        assert "eadow" not in str(error.value)
+
+
+@pytest.mark.parametrize("turn", [rk.Turn(1, "C", "client", "Meadow."), rk.Turn(0, "C", "Meadow", "I guess.")])  # type: ignore[arg-type]
+def test_turns_that_do_not_fit_are_refused(turn: rk.Turn) -> None:
+    with pytest.raises(ValueError, match="turn 0: number turns from 0") as error:
+        rk.Annotator(None)(rk.Transcript("s1", (turn,)))
+    assert "Meadow" not in str(error.value)
+
+
+def test_a_threshold_may_be_a_number_of_numpy() -> None:
+    annotated = rk.Annotator(None, thresholds={"withdrawal": np.float32(0.3)})(TALK)  # type: ignore[dict-item]
+    assert rk.AnnotatedTranscript.from_json(annotated.to_json()) == annotated
+    with pytest.raises(ValueError, match="not a probability"):
+        rk.Annotator(None, thresholds={"withdrawal": "0.3"})  # type: ignore[dict-item]
+
+
 def test_a_stream_gives_what_single_calls_give_in_order() -> None:
     annotator = rk.Annotator(WordModel())
     others = [TALK, session("And how did that feel?", "Whatever."), session()]

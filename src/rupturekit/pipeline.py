@@ -15,7 +15,7 @@ from .episodes import episodes
 from .readers import ReadError, read_sessions
 from .rules import answering
 from .segment import RoleError, segment
-from .transcript import Transcript
+from .transcript import ROLES, Transcript
 
 if TYPE_CHECKING:
     import numpy as np
@@ -202,10 +202,10 @@ class Annotator:
         for name, value in chosen.items():
             if name not in FAMILIES and name not in self.codebook:
                 raise ValueError(f"threshold for {name!r}: no such family or marker in {self.codebook.name}")
-            if not 0 <= value <= 1:
+            if isinstance(value, str) or not 0 <= value <= 1:
                 raise ValueError(f"threshold for {name!r}: {value} is not a probability between 0 and 1")
         # as coarse as the scores they are compared with, see `score`
-        self.thresholds = {name: round(value, 4) for name, value in chosen.items()}
+        self.thresholds = {name: round(float(value), 4) for name, value in chosen.items()}
         self._scan: Callable[[Transcript], tuple[Marker, ...]] | None = None
         rules_sha256 = None
         if rules:
@@ -226,7 +226,16 @@ class Annotator:
         return _again, (self._made_of, self.provenance)
 
     def __call__(self, transcript: Transcript) -> AnnotatedTranscript:
-        """Annotate one transcript."""
+        """Annotate one transcript.
+
+        Raises
+        ------
+        TypeError
+            If it is no Transcript.
+        ValueError
+            If its turns are not numbered from 0, in order, or one has a role that there is not.
+        """
+        transcript = _checked(transcript)
         return self._annotated(transcript, self.model(transcript) if self.model else None)
 
     def _annotated(self, transcript: Transcript, output: Any) -> AnnotatedTranscript:
@@ -250,7 +259,7 @@ class Annotator:
         read: Callable[[Iterable[Transcript]], Iterator[Any]] | None = getattr(self.model, "pipe", None)
         if read is None:
             return map(self, transcripts)
-        ours, theirs = tee(transcripts)
+        ours, theirs = tee(map(_checked, transcripts))
         # the model's output first: it reads ahead of what is annotated
         return (self._annotated(one, output) for output, one in zip(read(theirs), ours))
 
@@ -268,6 +277,16 @@ class Annotator:
         sources = ["rule"] * (self._scan is not None) + ["model"] * (self.model is not None)
         last = len(transcript) - 1
         return tuple(Coded(source, family, 0, last) for source in sources for family in FAMILIES)
+
+
+def _checked(transcript: Transcript) -> Transcript:
+    if not isinstance(transcript, Transcript):
+        kind = type(transcript).__name__
+        raise TypeError(f"what is to be annotated is of type {kind}; give Transcripts, as rupturekit.read returns them")
+    for number, turn in enumerate(transcript):
+        if turn.index != number or turn.role not in ROLES:
+            raise ValueError(f"turn {number}: number turns from 0, in order; roles are {', '.join(ROLES)}")
+    return transcript
 
 
 def _again(made_of: dict[str, Any], provenance: Provenance) -> Annotator:
