@@ -133,6 +133,15 @@ def test_the_head_says_what_a_supervisor_asks_first() -> None:
     assert "rules abababababab" in text
 
 
+def test_the_clients_part_of_the_words_is_that_of_the_talk_features() -> None:
+    said = ["How – are – you – now?", "[silence]", "Take your time.", "Okay [sighs] then."]
+    roles = ("therapist", "client")
+    turns = tuple(rk.Turn(i, roles[i % 2], roles[i % 2], text) for i, text in enumerate(said))
+    talk = rk.Transcript("s1", turns)
+    assert rk.talk_features(talk)["talk_share_client"] == 2 / 9
+    assert "22\u202f% of the words" in session_page(rk.AnnotatedTranscript(talk))
+
+
 def test_a_card_says_why() -> None:
     text = " ".join(_Parts(session_page(session())).text.split())
     assert next(rule.why for rule in rk.load_rules() if rule.id == "C5-001") in text

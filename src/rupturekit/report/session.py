@@ -19,7 +19,7 @@ from ..codebook import Codebook, load_codebook
 from ..episodes import episodes_of
 from ..rules import load_rules
 from ..score import FAMILIES_OF, ROLE_OF, is_timed, present
-from ..segment import SESSION_FLAGS, flags_of
+from ..segment import SESSION_FLAGS, flags_of, words
 from ..transcript import ROLES, Transcript, Turn
 from . import GLYPH, LABEL, asset, embedded, page, policy
 
@@ -304,7 +304,7 @@ def _talk(transcript: Transcript) -> list[float]:
     """Return how much is said in each turn: words, or seconds where the words were taken out."""
     if transcript.meta.get("text_withheld"):
         return [(turn.end_s - turn.start_s) if None not in (turn.start_s, turn.end_s) else 0.0 for turn in transcript]  # type: ignore[operator]
-    return [float(len(turn.text.split())) for turn in transcript]
+    return [float(len(words(turn.text))) for turn in transcript]
 
 
 def _shares(transcript: Transcript) -> Iterator[tuple[int, float]]:
