@@ -83,6 +83,16 @@ def test_contractions_are_the_words_that_they_are_made_of() -> None:
     client = " ".join(["I’m", "word", "word", "don't", "can't"] * 12)
     found = talk_features(session(("C", client), ("T", client)))
     assert found["i_talk_client"] == pytest.approx(100 * 12 / (12 * 8))
+    # I, 'd, 've and could, n't, 've
+    client = " ".join(["I’d’ve", "word", "couldn’t’ve", "word"] * 15)
+    assert talk_features(session(("C", client)))["i_talk_client"] == pytest.approx(100 * 15 / (15 * 8))
+
+
+def test_wont_and_shant_are_will_and_shall() -> None:
+    table = ["table"] * 8
+    short = " ".join(["won’t", *table, "shan't"] * 6)
+    long = " ".join(["will", "not", *table, "shall", "not"] * 6)
+    assert talk_features(session(("C", short), ("T", long)))["style_matching"] == pytest.approx(1)
 
 
 @pytest.mark.skipif(find_spec("vaderSentiment") is None, reason="vaderSentiment is not installed")

@@ -43,6 +43,7 @@ FUNCTION_WORDS: Mapping[str, frozenset[str]] = {
         "quantifiers": "all any both each every few fewer less lot lots many more most much none plenty several some",
     }.items()
 }
+_NEGATED = {"can't": "can", "won't": "will", "shan't": "shall"}  # others are the word and "n't"
 FIRST_PERSON = frozenset("i me my mine myself".split())
 
 
@@ -199,15 +200,15 @@ def parts_of(word: str) -> Iterator[str]:
 
     Examples
     --------
-    >>> [*parts_of("don't"), *parts_of("i'm"), *parts_of("rain")]
-    ['do', "n't", 'i', "'m", 'rain']
+    >>> [*parts_of("won't"), *parts_of("i'd've"), *parts_of("rain")]
+    ['will', "n't", 'i', "'d", "'ve", 'rain']
     """
     word = word.replace("’", "'")
     if word.endswith("n't"):
-        yield from (word[:-3], "n't") if word != "can't" else ("can", "n't")
+        yield from (_NEGATED.get(word, word[:-3]), "n't")
     elif "'" in word:
         head, _, tail = word.rpartition("'")
-        yield head
+        yield from parts_of(head)
         yield f"'{tail}"
     else:
         yield word
