@@ -98,6 +98,20 @@ def test_a_listed_name_is_found_at_the_boundaries_of_ordinary_talk(text: str, ex
     assert said(text, names=("Zbyszko", "Anne-Marie", "O'Brannigan", "Don")) == [expected]
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        # the words of the second name overlap with both, which are one
+        ("I saw Katarzyna Nowak Katarzyna Nowak there.", "I saw [NAME_1] there."),
+        ("I saw New York-Priya did too.", "I saw [PLACE_1]-[NAME_2] did too."),
+        ("I saw Priya-New York was hot.", "I saw [NAME_2]-[PLACE_1] was hot."),
+        ("It was mid-March-Priya left.", "It was mid-[DATE_1]-[NAME_2] left."),
+    ],
+)
+def test_what_is_left_of_a_word_that_is_taken_in_part_is_a_word(text: str, expected: str) -> None:
+    assert said(text, names=("Katarzyna Nowak",)) == [expected]
+
+
 def test_a_speakers_name_is_found_at_the_same_boundaries() -> None:
     assert said("ex-zbyszko.then zbyszko'd've", speaker="Zbyszko") == ["ex-[NAME_1].then [NAME_1]'d've"]
 

@@ -515,8 +515,9 @@ class _Finder:
                     self.session.setdefault(_plain(_base(match[0])), kind)
         self._recognised()
         for turn in self.turns:
-            taken[turn.index] += self._names(turn, sure[turn.index])
-        return {index: _merged(index, part) for index, part in taken.items() if part}
+            told = {match.span(): kind for match, kind in zip(self.words[turn.index], sure[turn.index])}
+            taken[turn.index] += self._names(turn, told, taken[turn.index])
+        return {index: _merged(part) for index, part in taken.items() if part}
 
     def _patterns(self, turn: Turn) -> list[_Span]:
         found = [_Span(turn.index, m.start(), m.end(), "", "") for m in _PLACEHOLDER.finditer(turn.text)]
@@ -574,9 +575,11 @@ class _Finder:
         names = self.known.names
         return plain in names or any(p in names for p in plain.split("-") if "-" in plain)
 
-    def _names(self, turn: Turn, sure: Sequence[str | None]) -> list[_Span]:
+    def _names(self, turn: Turn, sure: Mapping[tuple[int, int], str | None], taken: Iterable[_Span]) -> list[_Span]:
         found = []
-        for match, kind in zip(self.words[turn.index], sure):
+        # of a word that is taken in part, as in "New York-Anna", the rest is a word
+        for match in self._words(_blank(turn.text, sorted(taken, key=lambda span: span.start))):
+            kind = sure[match.span()] if match.span() in sure else self._sure(turn.text, match)
             base = _base(match[0])
             plain, start = _plain(base), match.start()
             if kind is None and plain in self.session and self._again(turn.text, match, base):
@@ -651,15 +654,10 @@ def _blank(text: str, spans: Iterable[_Span]) -> str:
     return "".join([*parts, text[done:]])
 
 
-def _merged(index: int, spans: list[_Span]) -> list[_Span]:
-    """Put spans in order; the first that was found keeps its place, and neighbours that are the same person are one."""
-    rank = {span: n for n, span in reversed(list(enumerate(spans)))}
+def _merged(spans: Iterable[_Span]) -> list[_Span]:
+    """Put spans in order; neighbours that are the same person are one."""
     kept: list[_Span] = []
-    for span in sorted(spans, key=lambda s: (s.start, rank[s])):
-        if kept and span.start < kept[-1].end:
-            if rank[span] < rank[kept[-1]]:
-                kept[-1] = span
-            continue
+    for span in sorted(spans, key=lambda s: s.start):
         last = kept[-1] if kept else None
         if last and last.key.startswith("\0") and span.key == last.key and span.start - last.end == 1:
             kept[-1] = last._replace(end=span.end)
