@@ -195,8 +195,26 @@ def test_what_is_missing_in_a_data_frame_is_not_known() -> None:
     rows = course_rows(sessions, {"s1": math.nan, "s2": 4.0})
     assert [row["alliance"] for row in rows] == [None, 4.0]
     assert rows[0]["alliance_between"] == 4.0
+    assert course_rows([held("s1", client_id="K1", date=math.nan)])[0]["date"] is None
     with pytest.raises(ValueError, match="no client is known of 1 of 1"):
         treatments([held("s1", client_id=math.nan)])
+
+
+@pytest.mark.parametrize("told", ["she said it was good", "5,5", [5], math.inf])
+def test_an_alliance_that_is_no_number_is_told_by_its_session_and_not_quoted(told: Any) -> None:
+    with pytest.raises(ValueError, match=r"^session s2: alliance is not a number$"):
+        course_rows([held("s1", client_id="K1", alliance="5.5"), held("s2", client_id="K1", alliance=told)])
+
+
+def test_an_empty_alliance_is_not_known() -> None:
+    assert course_rows([held("s1", client_id="K1", alliance=" ")])[0]["alliance"] is None
+
+
+def test_sessions_of_one_day_are_in_a_doubtful_order() -> None:
+    dates = {"a": "2024-03-01", "b": "2024-03-08", "c": "2024-03-08", "d": "2024-03-08T10:00"}
+    own = [held(id, client_id="K1", date=date) for id, date in dates.items()]
+    assert doubts(own) == ["K1: the same date as the session before, and not all have a number: c"]
+    assert not doubts(own[:2])
 
 
 def test_dates_without_dashes_are_read_by_every_python() -> None:
@@ -585,6 +603,15 @@ def stored(sessions: list[AnnotatedTranscript], file: Path) -> Path:
 def table(file: Path) -> list[dict[str, str]]:
     with file.open(encoding="utf-8", newline="") as lines:
         return list(csv.DictReader(lines))
+
+
+def test_of_a_table_of_ratings_only_the_ratings_are_read(tmp_path: Path) -> None:
+    file = stored([held("s1", "Fine.", client_id="K1")], tmp_path / "a.jsonl")
+    ratings = tmp_path / "ratings.csv"
+    ratings.write_text("session_id;client_id;session_number;date;alliance\ns1;K9;first;3.4.2025;5.5\n", "utf-8")
+    assert run(file, "--ratings", ratings, "--out", tmp_path / "out") == 0
+    (row,) = table(tmp_path / "out" / "course.csv")
+    assert (row["client_id"], row["date"], float(row["alliance"])) == ("K1", "", 5.5)
 
 
 def test_the_command_writes_rows_and_signals_and_no_words(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

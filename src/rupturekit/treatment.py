@@ -63,7 +63,9 @@ _FACTS = ("client_id", "session_number", "date", "alliance")
 # --- who and when ---------------------------------------------------------------------------------
 
 
-def read_facts(path: str | PathLike[str], needed: str = "client_id") -> dict[str, dict[str, Any]]:
+def read_facts(
+    path: str | PathLike[str], needed: str = "client_id", wanted: Sequence[str] = _FACTS
+) -> dict[str, dict[str, Any]]:
     """Read what a CSV tells of sessions: ``session_id``, and ``client_id``, ``session_number``, ``date``, ``alliance``.
 
     Parameters
@@ -73,6 +75,8 @@ def read_facts(path: str | PathLike[str], needed: str = "client_id") -> dict[str
         number and an alliance rating are numbers. Empty cells are not known.
     needed : str
         The column that it must have besides ``session_id``.
+    wanted : sequence of str
+        Those of the columns that are read; the others may hold anything.
 
     Returns
     -------
@@ -95,12 +99,12 @@ def read_facts(path: str | PathLike[str], needed: str = "client_id") -> dict[str
     """
     facts: dict[str, dict[str, Any]] = {}
     source = load(Path(path))
-    for line, cells in csv_rows(source, "session_id", needed, also=_FACTS):
+    for line, cells in csv_rows(source, "session_id", needed, also=wanted):
         session = spelled(cells["session_id"])
         if not session or session in facts:
             what = "this session is above already" if session else "no session id"
             raise source.error(what, "Give each session one row", line)
-        known: dict[str, Any] = {name: cells[name] for name in _FACTS if cells.get(name)}
+        known: dict[str, Any] = {name: cells[name] for name in wanted if cells.get(name)}
         for name in {"session_number", "alliance"} & set(known):
             if (number := _number(known[name])) is None:
                 raise source.error(
@@ -306,6 +310,9 @@ def doubts(sessions: Iterable[AnnotatedTranscript]) -> list[str]:
                 before, latest = number, date or latest
             if odd:
                 found.append(f"{client}: the same number as the session before, or an earlier date: {_named(odd)}")
+        elif dated == len(own):
+            if odd := [s.transcript.id for s, date, last in zip(own[1:], dates[1:], dates) if date == last]:
+                found.append(f"{client}: the same date as the session before, and not all have a number: {_named(odd)}")
         elif dated < len(own) > 1 and any(meta.get("session_number") or meta.get("date") for meta in metas):
             found.append(
                 f"{client}: not in the order of numbers or dates, as of {len(own)} sessions {n} have a number, and "
@@ -411,7 +418,7 @@ def course_rows(sessions: Iterable[AnnotatedTranscript], ratings: Mapping[str, f
     Raises
     ------
     ValueError
-        As `treatments`.
+        As `treatments`, or if an alliance rating is no number; it names the session.
 
     Examples
     --------
@@ -450,7 +457,8 @@ def _row(client: str, session: AnnotatedTranscript, number: int | float | None, 
     found = episodes_of(agreed(session))
     roles: tuple[Role, ...] = ("client", "therapist")
     row: Row = {"client_id": client, "session_id": transcript.id, "number": number}
-    row["date"] = None if meta.get("date") is None else str(meta["date"])
+    date = meta.get("date")
+    row["date"] = None if date is None or date != date else str(date)  # a data frame's NaN
     row |= {f"n_{role}_turns": sum(1 for _ in transcript.of(role)) for role in roles}
     for name in SCORES:
         n, of = counts(session, name)
@@ -460,10 +468,17 @@ def _row(client: str, session: AnnotatedTranscript, number: int | float | None, 
     row["n_episodes_unrepaired"] = sum(episode.outcome in ("unrepaired", "escalated") for episode in found)
     row |= talk_features(transcript)
     rating = _of(ratings, transcript.id)
-    rating = meta.get("alliance") if rating is None else rating
-    # NaN is what a data frame has for what is missing
-    row["alliance"] = None if rating is None or math.isnan(rating := float(rating)) else rating
+    row["alliance"] = _rating(transcript.id, meta.get("alliance") if rating is None else rating)
     return row
+
+
+def _rating(session: str, told: Any) -> float | None:
+    # NaN is what a data frame has for what is missing
+    if told is None or str(told).strip().casefold() in ("", "nan"):
+        return None
+    if (number := _number(told)) is None:
+        raise ValueError(f"session {session}: alliance is not a number")
+    return float(number)
 
 
 def counts(session: AnnotatedTranscript, family: str) -> tuple[int, int]:

@@ -55,7 +55,7 @@ def _course(args: argparse.Namespace) -> int:
 
     try:
         facts = read_facts(args.clients) if args.clients else {}
-        ratings = read_facts(args.ratings, "alliance") if args.ratings else {}
+        ratings = read_facts(args.ratings, "alliance", ["alliance"]) if args.ratings else {}
         rated = {session: known["alliance"] for session, known in ratings.items() if "alliance" in known}
         messages = read_messages(args.messages) if args.messages else []
         sessions = identified((s for path in args.annotated for s in annotated(path)), facts, args.pattern)
