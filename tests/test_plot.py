@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import zlib
 from collections.abc import Iterator, Mapping
@@ -17,6 +18,7 @@ from rupturekit import AnnotatedTranscript, Annotator, Coded, Episode, Marker, T
 from rupturekit import agreement as compare
 from rupturekit.annotation import FAMILIES, SCORES, Score
 from rupturekit.tables import Pseudonyms, rows
+from rupturekit.treatment import in_order
 
 matplotlib = pytest.importorskip("matplotlib", reason='figures need matplotlib: pip install "rupturekit[plot]"')
 matplotlib.use("Agg")
@@ -230,6 +232,32 @@ def test_dates_order_sessions_that_have_no_numbers() -> None:
     assert [y for _, y in points] == [10, 5]
     assert points[1][0] - points[0][0] == 28
     assert ax.get_xlabel() == "Date"
+
+
+@pytest.mark.parametrize(
+    "dates",
+    [
+        # what the clock showed, wherever that was: the first is earlier in Greenwich
+        ("2024-03-05T01:00+05:00", "2024-03-04T23:00"),
+        (" 2024-03-05", "2024-03-04"),
+        ("2024-03-05T10:00Z", "2024-03-05T09:00"),
+    ],
+)
+def test_dates_order_sessions_as_they_do_in_the_table_of_the_course(dates: tuple[str, str]) -> None:
+    sessions = [treated(i, {"withdrawal": i}, date=date) for i, date in enumerate(dates, 1)]
+    ax = plot.course(sessions, family="withdrawal")
+    (points,) = rates(ax).values()
+    assert [y for _, y in points] == [10, 5]
+    assert [s.transcript.id for s in in_order(sessions)] == [s.transcript.id for s in reversed(sessions)]
+    assert ax.get_xlabel() == "Date"
+
+
+def test_a_client_is_one_whether_a_number_or_text_and_where_none_is_known() -> None:
+    clients: list[Any] = [7, "7", math.nan, None, ""]
+    sessions = [treated(i, {"withdrawal": 1}, session_number=i) for i in range(len(clients))]
+    for session, who in zip(sessions, clients):
+        session.transcript.meta["client_id"] = who  # type: ignore[index]
+    assert len(next(iter(rates(plot.course(sessions, family="withdrawal")).values()))) == len(clients)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import datetime
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,7 +22,7 @@ from .annotation import CLIENT_FAMILIES, FAMILIES, SCORES, AnnotatedTranscript
 from .codebook import Codebook, load_codebook
 from .score import is_timed, present
 from .transcript import Transcript
-from .treatment import counts
+from .treatment import as_date, as_number, counts
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -205,8 +204,10 @@ def course(
     sessions = list(sessions)
     if not sessions:
         raise ValueError("no session to draw")
-    if len(clients := {s.transcript.meta.get("client_id") for s in sessions} - {None, ""}) > 1:
-        raise ValueError(f"sessions of {len(clients)} clients; give those of one, by transcript.meta['client_id']")
+    clients = [session.transcript.meta.get("client_id") for session in sessions]
+    # as `treatments` has it; a data frame's NaN is not known
+    if len(known := {str(client) for client in clients if client not in (None, "") and client == client}) > 1:
+        raise ValueError(f"sessions of {len(known)} clients; give those of one, by transcript.meta['client_id']")
     book = load_codebook()
     with _paper(ax, SINGLE, 2.3) as ax:
         places, label = _order(sessions)
@@ -419,17 +420,14 @@ def _places(transcript: Transcript) -> tuple[np.ndarray, np.ndarray, str]:
 
 
 def _order(sessions: list[AnnotatedTranscript]) -> tuple[list[float], str]:
-    """Return each session's place on an axis, and what the axis is of."""
+    """Return each session's place on an axis, and what the axis is of, as `treatment.in_order` reads them."""
     metas = [session.transcript.meta for session in sessions]
-    try:
-        numbers = [float(meta["session_number"]) for meta in metas]
-        if np.isfinite(numbers).all():
-            return numbers, "Session"
-    except (KeyError, TypeError, ValueError):
-        pass
-    try:
+    numbers = [number for meta in metas if (number := as_number(meta.get("session_number"))) is not None]
+    if len(numbers) == len(sessions):
+        return [float(number) for number in numbers], "Session"
+    dates = [date for meta in metas if (date := as_date(meta.get("date"))) is not None]
+    if len(dates) == len(sessions):
         from matplotlib.dates import date2num
 
-        return [float(date2num(datetime.fromisoformat(str(meta["date"])))) for meta in metas], "Date"
-    except (KeyError, ValueError):
-        return [float(number) for number in range(1, len(sessions) + 1)], "Session, in the order given"
+        return [float(date2num(date)) for date in dates], "Date"
+    return [float(number) for number in range(1, len(sessions) + 1)], "Session, in the order given"

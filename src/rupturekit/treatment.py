@@ -106,12 +106,12 @@ def read_facts(
             raise source.error(what, "Give each session one row", line)
         known: dict[str, Any] = {name: cells[name] for name in wanted if cells.get(name)}
         for name in {"session_number", "alliance"} & set(known):
-            if (number := _number(known[name])) is None:
+            if (number := as_number(known[name])) is None:
                 raise source.error(
                     f"{name} is not a number", "Write it like 4.5, or leave the cell empty where it is not known", line
                 )
             known[name] = number
-        if "date" in known and _date(known["date"]) is None:
+        if "date" in known and as_date(known["date"]) is None:
             raise source.error("date is not ISO 8601", "Write dates like 2024-03-01", line)
         facts[session] = known
     return facts
@@ -147,7 +147,7 @@ def read_messages(path: str | PathLike[str]) -> list[Message]:
     messages = []
     source = load(Path(path))
     for line, cells in csv_rows(source, "client_id", "time", "text"):
-        time = _date(cells["time"])
+        time = as_date(cells["time"])
         if not cells["client_id"] or time is None:
             raise source.error("no client, or a time that is not ISO 8601", "Write times like 2024-03-01T08:30", line)
         messages.append(Message(cells["client_id"], time, cells["text"], line))
@@ -196,7 +196,7 @@ def identified(
         match = match or ("/" in pattern and names.search(path)) or None
         for group, key in groups.items():
             if match and group in names.groupindex and match[group]:
-                number = _number(match[group]) if group == "number" else None
+                number = as_number(match[group]) if group == "number" else None
                 meta[key] = match[group] if number is None else number
         meta.update(_of(facts or {}, session.transcript.id) or {})
         told.append(replace(session, transcript=replace(session.transcript, meta=meta)))
@@ -271,9 +271,9 @@ def in_order(sessions: Iterable[AnnotatedTranscript]) -> list[AnnotatedTranscrip
     metas = [session.transcript.meta for session in sessions]
     hashed = any(meta.get("text_withheld") for meta in metas)
     ids = [() if hashed else natural(session.transcript.id) for session in sessions]
-    times: list[Any] = [_number(meta.get("session_number")) for meta in metas]
+    times: list[Any] = [as_number(meta.get("session_number")) for meta in metas]
     if None in times:
-        times = [_date(meta.get("date")) for meta in metas]
+        times = [as_date(meta.get("date")) for meta in metas]
     if None in times:
         times = [0] * len(sessions)
     return [sessions[i] for i in sorted(range(len(sessions)), key=lambda i: (times[i], ids[i]))]
@@ -298,8 +298,8 @@ def doubts(sessions: Iterable[AnnotatedTranscript]) -> list[str]:
     found = []
     for client, own in treatments(sessions).items():
         metas = [session.transcript.meta for session in own]
-        numbers = [_number(meta.get("session_number")) for meta in metas]
-        dates = [_date(meta.get("date")) for meta in metas]
+        numbers = [as_number(meta.get("session_number")) for meta in metas]
+        dates = [as_date(meta.get("date")) for meta in metas]
         n, dated = (len(own) - told.count(None) for told in (numbers, dates))
         if n == len(own):
             odd: list[str] = []
@@ -352,7 +352,8 @@ def _of(told: Mapping[str, T], session: str) -> T | None:
     return told[session] if session in told else told.get(spelled(session))
 
 
-def _number(value: object) -> int | float | None:
+def as_number(value: object) -> int | float | None:
+    """Return a number that may be written as text; None where it is none."""
     try:
         number = float(str(value).strip())
     except ValueError:
@@ -362,7 +363,8 @@ def _number(value: object) -> int | float | None:
     return int(number) if number.is_integer() else number
 
 
-def _date(value: object) -> datetime | None:
+def as_date(value: object) -> datetime | None:
+    """Return a date in ISO 8601, with or without a time; None where it is none."""
     # what the clock showed, wherever that was; Python 3.10 does not read 20240301
     told = re.sub(r"^(\d{4})(\d\d)(\d\d)(?!\d)", r"\1-\2-\3", str(value).strip()).replace("Z", "+00:00")
     try:
@@ -448,7 +450,7 @@ def course_rows(sessions: Iterable[AnnotatedTranscript], ratings: Mapping[str, f
 
 
 def _numbers(own: Sequence[AnnotatedTranscript]) -> Sequence[int | float | None]:
-    given = [_number(session.transcript.meta.get("session_number")) for session in own]
+    given = [as_number(session.transcript.meta.get("session_number")) for session in own]
     return list(range(1, len(own) + 1)) if None in given else given
 
 
@@ -476,7 +478,7 @@ def _rating(session: str, told: Any) -> float | None:
     # NaN is what a data frame has for what is missing
     if told is None or str(told).strip().casefold() in ("", "nan"):
         return None
-    if (number := _number(told)) is None:
+    if (number := as_number(told)) is None:
         raise ValueError(f"session {session}: alliance is not a number")
     return float(number)
 
