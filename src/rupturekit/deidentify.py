@@ -577,8 +577,11 @@ class _Finder:
 
     def _names(self, turn: Turn, sure: Mapping[tuple[int, int], str | None], taken: Iterable[_Span]) -> list[_Span]:
         found = []
-        # of a word that is taken in part, as in "New York-Anna", the rest is a word
-        for match in self._words(_blank(turn.text, sorted(taken, key=lambda span: span.start))):
+        words: Iterable[re.Match[str]] = self.words[turn.index]
+        if spans := sorted(taken, key=lambda span: span.start):
+            # of a word that is taken in part, as in "New York-Anna", the rest is a word
+            words = self._words(_blank(turn.text, spans))
+        for match in words:
             kind = sure[match.span()] if match.span() in sure else self._sure(turn.text, match)
             base = _base(match[0])
             plain, start = _plain(base), match.start()
