@@ -90,6 +90,11 @@ def test_a_table_of_sessions_may_be_as_a_spreadsheet_saves_it(tmp_path: Path) ->
     assert read_facts(file) == {"s1": {"client_id": "K1"}}
     file.write_text("session_id;client_id\ns1;K1\n ; \n;\n", "utf-8")
     assert read_facts(file) == {"s1": {"client_id": "K1"}}
+    file.write_text("sep=;\r\nsession_id;client_id\r\ns1;K1\r\n", "utf-8-sig", newline="")
+    assert read_facts(file) == {"s1": {"client_id": "K1"}}
+    file.write_text("\n \nsession_id,client_id\ns1,K1\ns1,K2\n", "utf-8")
+    with pytest.raises(ReadError, match=r"line 5: this session is above already"):
+        read_facts(file)
     file.write_bytes(b"PK\x03\x04\x00")
     with pytest.raises(ReadError, match=r"workbook.* as CSV"):
         read_facts(file)

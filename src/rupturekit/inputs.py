@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import os
+import re
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
@@ -90,7 +91,7 @@ def csv_rows(source: Source, *needed: str, also: Iterable[str] = ()) -> Iterator
     """Yield the rows of a CSV that are not empty, each with the line that it begins in.
 
     Columns are told by the first row, in any order and case, spaces for underscores, parted by commas, semicolons or
-    tabs. Cells are stripped, but for those of a column ``text``.
+    tabs; empty lines and Excel's ``sep=;`` may stand above it. Cells are stripped, but for those of a column ``text``.
 
     Raises
     ------
@@ -101,16 +102,18 @@ def csv_rows(source: Source, *needed: str, also: Iterable[str] = ()) -> Iterator
     if source.data.startswith(b"PK"):
         raise source.error("this is a workbook and no CSV", "Save its sheet as CSV")
     text = decode(source).text
+    top = re.match(r"(?:sep=.\n)?(?:[^\S\n]*\n)*", text)[0]  # type: ignore[index]  # which matches nothing, too
+    text, above = text[len(top) :], top.count("\n")
     # strict, because otherwise a quotation mark left open swallows the rest of the file
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=_parted_by(text, needed), strict=True)
-    line = 1
+    line = above + 1
     try:
         header = _names(next(reader, []))
         if missing := [name for name in needed if name not in header]:
-            raise source.error(f"no column {' and no '.join(missing)}", "Name the columns in the first row", 1)
+            raise source.error(f"no column {' and no '.join(missing)}", "Name the columns in the first row", line)
         if twice := [name for name in dict.fromkeys((*needed, *also)) if header.count(name) > 1]:
-            raise source.error(f"two columns are called {' and two '.join(twice)}", "Keep the one that counts", 1)
-        line = reader.line_num + 1
+            raise source.error(f"two columns are called {' and two '.join(twice)}", "Keep the one that counts", line)
+        line = above + reader.line_num + 1
         for row in reader:
             # what is left over would be lost, and what stands before it is a part of a cell
             if any(map(str.strip, row[len(header) :])):
@@ -121,7 +124,7 @@ def csv_rows(source: Source, *needed: str, also: Iterable[str] = ()) -> Iterator
                 cells = dict(zip(header, row))
                 # the words of a message stand as they are: places in them are told
                 yield line, {k: cells.get(k, "") if k == "text" else cells.get(k, "").strip() for k in header}
-            line = reader.line_num + 1
+            line = above + reader.line_num + 1
     except csv.Error:
         raise source.error("this is no CSV", "Check the quotes, and save it again", line) from None
 
