@@ -16,7 +16,9 @@ from .screen import SHOWN, complain, plain, print_json, print_table
 
 if TYPE_CHECKING:
     from ..batch import InputOutcome
+    from ..deidentify import Deidentifier
     from ..inputs import Reading
+    from ..tables import Pseudonyms
 
 
 def add_annotate(commands: Any) -> None:
@@ -140,27 +142,12 @@ def _secret(path: Path) -> bytes:
 def _annotate(args: argparse.Namespace) -> int:
     from ..batch import FOLDERS, Stopped, annotate_folder, check_output
     from ..pipeline import SHIPPED, Annotator
-    from ..tables import Pseudonyms
 
-    if args.key_file and not (args.no_text or args.deidentify):
-        return complain("--key-file goes with --no-text or --deidentify", 2)
-    if args.deidentify and args.no_text:
-        return complain("--no-text leaves no words for --deidentify to replace; give one of them", 2)
-    if (args.names or args.recogniser) and not args.deidentify:
-        return complain("--names and --recogniser go with --deidentify", 2)
-    for_coders = [name for name in args.format if name in exchange_formats()]
-    if for_coders and args.no_text:
-        return complain(f"--no-text leaves nothing to code in {', '.join(for_coders)}", 2)
+    if wrong := _misused(args):
+        return complain(wrong, 2)
     try:
         check_output(args.out, args.overwrite, [name for name in args.format if name in FOLDERS])
-        hide = deidentifier = None
-        if args.no_text or args.deidentify:
-            hide = Pseudonyms(_secret(args.key_file) if args.key_file else secrets.token_bytes(32))
-        if args.deidentify:
-            from ..deidentify import Deidentifier, read_names
-
-            names = read_names(args.names) if args.names else ()
-            deidentifier, hide = Deidentifier(names, args.recogniser, hide), None
+        hide, deidentifier = _hiding(args)
         if args.device and args.no_model:
             return complain("--device is for the model, and --no-model leaves it out", 2)
         annotator = Annotator(None if args.no_model else args.model or SHIPPED, device=args.device)
@@ -205,6 +192,34 @@ def _annotate(args: argparse.Namespace) -> int:
         complain(f"--clients: {lost} of its sessions are not in this run{todo}", 1)
     _complain_of_unused(report.unused_roles)
     return int(failed)
+
+
+def _misused(args: argparse.Namespace) -> str:
+    """Return which of the options do not go together, "" where they all do."""
+    if args.key_file and not (args.no_text or args.deidentify):
+        return "--key-file goes with --no-text or --deidentify"
+    if args.deidentify and args.no_text:
+        return "--no-text leaves no words for --deidentify to replace; give one of them"
+    if (args.names or args.recogniser) and not args.deidentify:
+        return "--names and --recogniser go with --deidentify"
+    for_coders = [name for name in args.format if name in exchange_formats()]
+    if for_coders and args.no_text:
+        return f"--no-text leaves nothing to code in {', '.join(for_coders)}"
+    return ""
+
+
+def _hiding(args: argparse.Namespace) -> tuple[Pseudonyms | None, Deidentifier | None]:
+    """Return what takes the words out of every output, or what replaces names in them; one of them at most."""
+    from ..tables import Pseudonyms
+
+    if not (args.no_text or args.deidentify):
+        return None, None
+    hide = Pseudonyms(_secret(args.key_file) if args.key_file else secrets.token_bytes(32))
+    if not args.deidentify:
+        return hide, None
+    from ..deidentify import Deidentifier, read_names
+
+    return None, Deidentifier(read_names(args.names) if args.names else (), args.recogniser, hide)
 
 
 def _cluster(address: str) -> Any:

@@ -8,13 +8,18 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from .options import add_annotated, add_codebook, add_parser, annotated, exchange_formats, pairs, tools
 from .screen import SHOWN, complain, plain, print_json, print_table
 
 if TYPE_CHECKING:
     from ..annotation import AnnotatedTranscript
+    from ..codebook import Codebook
+    from ..transcript import Transcript
+
+_Rating: TypeAlias = "dict[str, str | int | None]"
+"""A coder's ratings of a whole session, as `sheets.read_ratings` returns them."""
 
 
 def add_export(commands: Any) -> None:
@@ -116,10 +121,9 @@ def add_import(commands: Any) -> None:
 def _import(args: argparse.Namespace) -> int:
     from ..codebook import load_codebook
     from ..coding import merged
-    from ..exchange import import_codes
     from ..folders import write_whole
     from ..inputs import reason
-    from ..sheets import csv_bytes, read, read_ratings
+    from ..sheets import csv_bytes
 
     rated = args.out.with_suffix(".ratings.csv")
     for out in (args.out, rated):
@@ -131,18 +135,14 @@ def _import(args: argparse.Namespace) -> int:
     except (ValueError, OSError) as error:
         return complain(str(error), 2)
     codings: list[AnnotatedTranscript] = []
-    ratings: list[dict[str, str | int | None]] = []
+    ratings: list[_Rating] = []
     code = 0
     # not every shell puts file names in the place of a pattern
     for path in (Path(name) for file in args.files for name in sorted(glob.glob(str(file))) or [str(file)]):
         try:
-            if args.format == "sheet":
-                codings += read(path, given, coder=args.coder, coders=args.coders, codebook=book)
-                if (rated_here := read_ratings(path, given, coders=args.coders)) is None:
-                    complain(f"{path}: no table of ratings with it", 0)
-                ratings += rated_here or []
-            else:
-                codings += import_codes(path, args.format, given, coder=args.coder, coders=args.coders, codebook=book)
+            coded, rated_here = _returned(args, path, given, book)
+            codings += coded
+            ratings += rated_here
         except Exception as error:
             code = complain(reason(error), 1)
     if code:
@@ -158,17 +158,17 @@ def _import(args: argparse.Namespace) -> int:
         write_whole(files)
     except (ValueError, OSError) as error:
         return complain(str(error), 2)
-    coders = Counter(m.source for session in sessions for m in session.markers)
-    coders.update({c.source: 0 for session in sessions for c in session.coded})
+    markers = Counter(m.source for session in sessions for m in session.markers)
+    markers.update({c.source: 0 for session in sessions for c in session.coded})
+    by_coder = {source.removeprefix("coder:"): n for source, n in sorted(markers.items())}
     empty = [s.transcript.id for s in sessions if not s.markers]
     if args.json:
-        by_coder = {source.removeprefix("coder:"): n for source, n in sorted(coders.items())}
         told = {"out": args.out, "ratings": rated if ratings else None, "sessions": len(sessions), "markers": by_coder}
         print_json({**told, "nothing_marked": empty})
         return 0
     if ratings:
         print(f"{len(ratings)} rows of ratings in {plain(str(rated))}")
-    print_table(["coder", "markers"], [[source.removeprefix("coder:"), n] for source, n in sorted(coders.items())])
+    print_table(["coder", "markers"], list(by_coder.items()))
     others = "; the others count as not read" * (len(sessions) < len(given))
     print(f"{len(sessions)} of {len(given)} sessions in {plain(str(args.out))}{others}")
     if empty:
@@ -177,9 +177,25 @@ def _import(args: argparse.Namespace) -> int:
     return 0
 
 
-def _once(ratings: Iterable[dict[str, str | int | None]]) -> list[dict[str, str | int | None]]:
+def _returned(
+    args: argparse.Namespace, path: Path, given: Sequence[Transcript], book: Codebook
+) -> tuple[list[AnnotatedTranscript], list[_Rating]]:
+    """Return the codings in one file that came back, and the ratings in a sheet."""
+    from ..exchange import import_codes
+    from ..sheets import read, read_ratings
+
+    if args.format != "sheet":
+        return import_codes(path, args.format, given, coder=args.coder, coders=args.coders, codebook=book), []
+    codings = read(path, given, coder=args.coder, coders=args.coders, codebook=book)
+    ratings = read_ratings(path, given, coders=args.coders)
+    if ratings is None:
+        complain(f"{path}: no table of ratings with it", 0)
+    return codings, ratings or []
+
+
+def _once(ratings: Iterable[_Rating]) -> list[_Rating]:
     """Return one row for each session and coder; two that differ are two versions of a coder's work."""
-    by: dict[tuple[object, object], dict[str, str | int | None]] = {}
+    by: dict[tuple[object, object], _Rating] = {}
     for row in ratings:
         if by.setdefault((row["session"], row["coder"]), row) != row:
             raise ValueError(
@@ -218,10 +234,11 @@ def add_agree(commands: Any) -> None:
 def _agree(args: argparse.Namespace) -> int:
     from ..agree import agreement, write
     from ..codebook import load_codebook
+    from ..folders import check_folder
 
-    if args.out and args.out.exists() and (not args.out.is_dir() or any(args.out.iterdir())):
-        return complain(f"{args.out} exists and is not an empty folder; give another", 2)
     try:
+        if args.out:
+            check_folder(args.out)
         found = agreement(
             *map(annotated, args.codings),
             level=args.level,
