@@ -9,8 +9,9 @@ from __future__ import annotations
 import json
 import math
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
+from itertools import groupby
 from typing import Any, Literal, get_args
 
 from . import __version__
@@ -157,6 +158,43 @@ class Coded:
     family: str
     first: int
     last: int
+
+
+def coded_order(c: Coded) -> tuple[object, ...]:
+    """Return what the ranges of a coding are sorted by.
+
+    Examples
+    --------
+    >>> ranges = [Coded("coder:AB", family, first, 9) for family in ("withdrawal", "confrontation") for first in (5, 0)]
+    >>> [(c.first, c.family) for c in sorted(ranges, key=coded_order)]
+    [(0, 'confrontation'), (0, 'withdrawal'), (5, 'confrontation'), (5, 'withdrawal')]
+    """
+    return c.source, c.first, FAMILIES.index(c.family), c.last
+
+
+def whole(transcript: Transcript, source: str) -> list[Coded]:
+    """Say that a source went through all of a session.
+
+    Examples
+    --------
+    >>> [c.family for c in whole(Transcript("s", (Turn(0, "C", "client", "Yes."),)), "coder:AB")]
+    ['confrontation', 'withdrawal', 'resolution', 'therapist_defensive']
+    """
+    return [Coded(source, family, 0, len(transcript) - 1) for family in FAMILIES]
+
+
+def runs(turns: Iterable[int]) -> Iterator[tuple[int, int]]:
+    """Yield the first and the last of each run of turns without a gap.
+
+    Examples
+    --------
+    >>> list(runs([7, 0, 1, 2]))
+    [(0, 2), (7, 7)]
+    """
+    # within a run, the distance of a turn to its place in the list is the same
+    for _, run in groupby(enumerate(sorted(turns)), key=lambda pair: pair[1] - pair[0]):
+        numbers = [turn for _, turn in run]
+        yield numbers[0], numbers[-1]
 
 
 @dataclass(frozen=True, slots=True)

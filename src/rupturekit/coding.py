@@ -9,12 +9,11 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import groupby
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from .annotation import CLIENT_FAMILIES, FAMILIES, AnnotatedTranscript, Coded, Marker
+from .annotation import CLIENT_FAMILIES, FAMILIES, AnnotatedTranscript, Coded, Marker, runs
 from .codebook import CodebookMarker, load_codebook
 from .pipeline import read_all
 from .readers import load as load_file
@@ -400,9 +399,6 @@ def _annotated(
     ]
     read: list[Coded] = []
     for rater in sorted({rater for raters, _ in told.values() for rater in raters}):
-        mine = sorted(turn for turn, (raters, _) in told.items() if rater in raters)
-        # runs of turns without a gap: their distance to their place in the list is the same
-        for _, run in groupby(enumerate(mine), key=lambda pair: pair[1] - pair[0]):
-            turns = [turn for _, turn in run]
-            read += [Coded(f"coder:{rater}", family, turns[0], turns[-1]) for family in FAMILIES]
+        mine = [turn for turn, (raters, _) in told.items() if rater in raters]
+        read += [Coded(f"coder:{rater}", family, first, last) for first, last in runs(mine) for family in FAMILIES]
     return AnnotatedTranscript(transcript, tuple(sorted(markers)), coded=tuple(read))

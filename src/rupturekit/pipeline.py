@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from . import __version__, score
-from .annotation import FAMILIES, AnnotatedTranscript, Coded, Marker, Provenance
+from .annotation import FAMILIES, AnnotatedTranscript, Coded, Marker, Provenance, whole
 from .codebook import load_codebook
 from .episodes import episodes
 from .readers import ReadError, read_sessions
@@ -275,8 +275,7 @@ class Annotator:
 
     def _coded(self, transcript: Transcript) -> tuple[Coded, ...]:
         sources = ["rule"] * (self._scan is not None) + ["model"] * (self.model is not None)
-        last = len(transcript) - 1
-        return tuple(Coded(source, family, 0, last) for source in sources for family in FAMILIES)
+        return tuple(part for source in sources for part in whole(transcript, source))
 
 
 def _checked(transcript: Transcript) -> Transcript:

@@ -47,7 +47,18 @@ from itertools import chain, groupby, islice
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from .annotation import FAMILIES, MADE_BY, AnnotatedTranscript, Coded, Family, Marker, made_by, marker_order
+from .annotation import (
+    FAMILIES,
+    MADE_BY,
+    AnnotatedTranscript,
+    Coded,
+    Family,
+    Marker,
+    coded_order,
+    made_by,
+    marker_order,
+    runs,
+)
 from .codebook import Codebook, CodebookMarker, Crosswalk, load_codebook
 from .folders import write_whole
 from .readers import archive, load
@@ -443,7 +454,7 @@ def _marker_rows(
                     yield row | filled | _places(session, same[at : at + _FEW])
     stretches: dict[tuple[int, int], list[str]] = {}
     for family, missing in left_out.items():
-        for run in _runs(missing):
+        for run in runs(missing):
             stretches.setdefault(run, []).append(family)
     for (first, last), families in sorted(stretches.items()):
         for name in [None] if len(families) == len(left_out) else families:
@@ -477,13 +488,6 @@ def _left_out(session: AnnotatedTranscript, owner: str, book: Codebook) -> dict[
 
 def _families(book: Codebook) -> list[Family]:
     return [family for family in FAMILIES if book.of(family)]
-
-
-def _runs(turns: Iterable[int]) -> Iterator[tuple[int, int]]:
-    # runs of turns without a gap: their distance to their place in the list is the same
-    for _, run in groupby(enumerate(sorted(turns)), key=lambda pair: pair[1] - pair[0]):
-        numbers = [turn for _, turn in run]
-        yield numbers[0], numbers[-1]
 
 
 def _times(transcript: Transcript, cut: Mapping[int, list[int]], seconds: float) -> dict[int, tuple[float, float]]:
@@ -689,9 +693,9 @@ class _Coding:
             Coded(f"coder:{who}", family, first, last)
             for who, families in sorted(self.left_out.items())
             for family, missing in families.items()
-            for first, last in _runs(set(every) - missing)
+            for first, last in runs(set(every) - missing)
         ]
-        coded.sort(key=lambda part: (part.source, part.first, FAMILIES.index(part.family), part.last))
+        coded.sort(key=coded_order)
         return AnnotatedTranscript(self.transcript, tuple(sorted(self.markers, key=marker_order)), coded=tuple(coded))
 
 

@@ -270,8 +270,7 @@ def from_doc(doc: Doc, spans_key: str = MARKERS) -> "AnnotatedTranscript":
     >>> from_doc(nlp(to_doc(session, nlp))) == rk.Annotator(model=None)(session)
     True
     """
-    from .annotation import AnnotatedTranscript, Coded, Episode, Provenance, Score
-    from .exchange.returned import whole
+    from .annotation import AnnotatedTranscript, Coded, Episode, Provenance, Score, whole
 
     session = _Session(doc)
     transcript = session.transcript

@@ -17,14 +17,14 @@ from pathlib import Path
 from types import ModuleType
 
 from rupturekit.annotation import (
-    FAMILIES,
     MADE_BY,
     AnnotatedTranscript,
-    Coded,
     Marker,
     Provenance,
+    coded_order,
     made_by,
     marker_order,
+    whole,
 )
 from rupturekit.codebook import Codebook, load_codebook
 from rupturekit.folders import whole_folder
@@ -240,10 +240,12 @@ class _Whose:
         }
         said = {c.source for c in coded}
         others = {m.source for m in markers} | ({f"coder:{self._coder}"} if self._coder and not said else set())
-        last = len(session.transcript) - 1
-        coded |= {Coded(source, family, 0, last) for source in others - said for family in FAMILIES}
-        order = sorted(coded, key=lambda c: (c.source, c.first, FAMILIES.index(c.family), c.last))
-        return AnnotatedTranscript(session.transcript, tuple(sorted(markers, key=marker_order)), coded=tuple(order))
+        coded |= {part for source in others - said for part in whole(session.transcript, source)}
+        return AnnotatedTranscript(
+            session.transcript,
+            tuple(sorted(markers, key=marker_order)),
+            coded=tuple(sorted(coded, key=coded_order)),
+        )
 
 
 def _names_somebody(source: str) -> bool:

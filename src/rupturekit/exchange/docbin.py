@@ -27,13 +27,13 @@ from itertools import accumulate, zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rupturekit.annotation import AnnotatedTranscript, Coded, Marker
+from rupturekit.annotation import AnnotatedTranscript, Coded, Marker, whole
 from rupturekit.codebook import Codebook
 from rupturekit.limits import limit
 from rupturekit.readers import ReadError, load
 from rupturekit.transcript import Transcript
 
-from .returned import Returned, coders_of, said, whole
+from .returned import Returned, coders_of, said
 
 if TYPE_CHECKING:
     from spacy.tokenizer import Tokenizer

@@ -25,13 +25,22 @@ import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from itertools import accumulate, chain, count, groupby
+from itertools import accumulate, chain, count
 from pathlib import Path
 from typing import Any
 from xml.parsers import expat
 from xml.sax.saxutils import escape, quoteattr
 
-from rupturekit.annotation import CLIENT_FAMILIES, FAMILIES, AnnotatedTranscript, Coded, Marker, marker_order
+from rupturekit.annotation import (
+    CLIENT_FAMILIES,
+    FAMILIES,
+    AnnotatedTranscript,
+    Coded,
+    Marker,
+    marker_order,
+    runs,
+    whole,
+)
 from rupturekit.codebook import Codebook, CodebookMarker
 from rupturekit.exchange.label import NAME_IT, UNLESS_CODES, Typed, codes_of, is_coders
 from rupturekit.folders import file_stem
@@ -195,7 +204,7 @@ def _talk_only(transcript: Transcript) -> bytes:
     moments = sorted((time, f"ts{2 * i + n}") for i, pair in enumerate(times) for n, time in enumerate(pair, 1))
     properties = [_leaf("PROPERTY", "numbered", NAME=NUMBERED)]
     if estimated:
-        properties.append(_leaf("PROPERTY", _runs(estimated), NAME=_ESTIMATED))
+        properties.append(_leaf("PROPERTY", _listed(estimated), NAME=_ESTIMATED))
     parts = [
         _nest("HEADER", {"MEDIA_FILE": "", "TIME_UNITS": "milliseconds"}, properties),
         _nest("TIME_ORDER", {}, [_leaf("TIME_SLOT", TIME_SLOT_ID=id, TIME_VALUE=str(time)) for time, id in moments]),
@@ -296,7 +305,7 @@ def _with_markers(source: Source, session: AnnotatedTranscript, book: Codebook) 
     if session.coded:
         properties[_CODED] = _json([[c.source, c.family, c.first, c.last] for c in session.coded])
     if estimated:
-        properties[_ESTIMATED] = _runs(estimated)
+        properties[_ESTIMATED] = _listed(estimated)
     new = [_leaf("PROPERTY", v, NAME=k) for k, v in properties.items() if (k, _xml(v)) not in document.properties]
     edits = [places.at_end_of("HEADER", _indented(new, 2))]
     moments.sort(key=lambda moment: moment[0])
@@ -386,10 +395,9 @@ def _json(value: object) -> str:
     return _NOT_XML.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
-def _runs(numbers: list[int]) -> str:
-    """Write whole numbers as ``0-3, 7``."""
-    runs = [[n for _, n in run] for _, run in groupby(enumerate(numbers), key=lambda pair: pair[1] - pair[0])]
-    return ", ".join(f"{run[0]}-{run[-1]}" if len(run) > 1 else str(run[0]) for run in runs)
+def _listed(turns: Iterable[int]) -> str:
+    """Write turns as ``0-3, 7``."""
+    return ", ".join(f"{first}-{last}" if last > first else str(first) for first, last in runs(turns))
 
 
 def _value(m: Marker, transcript: Transcript, book: Codebook) -> str:
@@ -478,7 +486,7 @@ def read(path: Path, sessions: Mapping[str, Transcript], codebook: Codebook) -> 
         markers += [m for a in tier.annotations for m in reading.markers(a, tier)]
         # a coder's tier says that its coder went through the session, also if nothing is on it
         if (coder := _coder(tier)) and f"coder:{coder}" not in {c.source for c in coded}:
-            coded += [Coded(f"coder:{coder}", family, 0, len(transcript) - 1) for family in FAMILIES]
+            coded += whole(transcript, f"coder:{coder}")
     return [AnnotatedTranscript(transcript, tuple(sorted(markers, key=marker_order)), coded=tuple(coded))]
 
 

@@ -26,9 +26,9 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 from xml.parsers import expat
 
-from rupturekit.annotation import AnnotatedTranscript, Marker, marker_order
+from rupturekit.annotation import AnnotatedTranscript, Marker, marker_order, whole
 from rupturekit.codebook import Codebook, CodebookMarker
-from rupturekit.exchange.returned import Returned, whole
+from rupturekit.exchange.returned import Returned
 from rupturekit.readers import archive, load
 from rupturekit.readers.raw import ReadError, Source
 from rupturekit.transcript import Transcript

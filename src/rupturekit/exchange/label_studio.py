@@ -21,12 +21,12 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
-from rupturekit.annotation import FAMILIES, AnnotatedTranscript, Coded, Marker
+from rupturekit.annotation import FAMILIES, AnnotatedTranscript, Coded, Marker, whole
 from rupturekit.codebook import Codebook
 from rupturekit.readers import load
 from rupturekit.transcript import Transcript, Turn
 
-from .returned import Returned, coders_of, name_of, said, whole
+from .returned import Returned, coders_of, name_of, said
 
 __all__ = ["read", "write"]
 

@@ -28,7 +28,7 @@ from itertools import accumulate
 from pathlib import Path
 from typing import NamedTuple, cast
 
-from rupturekit.annotation import FAMILIES, AnnotatedTranscript, Coded, Family, Marker, marker_order
+from rupturekit.annotation import FAMILIES, AnnotatedTranscript, Coded, Family, Marker, marker_order, whole
 from rupturekit.codebook import Codebook
 from rupturekit.exchange.label import (
     MACHINE,
@@ -44,7 +44,7 @@ from rupturekit.exchange.label import (
     statements,
     unquoted,
 )
-from rupturekit.exchange.returned import Returned, coders_of, whole
+from rupturekit.exchange.returned import Returned, coders_of
 from rupturekit.folders import file_stem
 from rupturekit.readers import load
 from rupturekit.readers.encoding import decode

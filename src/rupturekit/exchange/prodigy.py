@@ -28,13 +28,13 @@ from itertools import groupby, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rupturekit.annotation import FAMILIES, AnnotatedTranscript, Coded, Family, Marker
+from rupturekit.annotation import FAMILIES, AnnotatedTranscript, Coded, Family, Marker, whole
 from rupturekit.codebook import Codebook
 from rupturekit.readers import load
 from rupturekit.score import FAMILIES_OF, ROLE_OF
 from rupturekit.transcript import Transcript
 
-from .returned import Returned, coders_of, name_of, said, whole
+from .returned import Returned, coders_of, name_of, said
 
 if TYPE_CHECKING:
     from spacy.tokenizer import Tokenizer

@@ -34,7 +34,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from rupturekit.annotation import FAMILIES, AnnotatedTranscript, Coded, Marker, marker_order
+from rupturekit.annotation import FAMILIES, AnnotatedTranscript, Coded, Marker, coded_order, marker_order
 from rupturekit.codebook import Codebook, CodebookMarker
 from rupturekit.exchange.returned import Returned
 from rupturekit.readers import archive, load
@@ -371,7 +371,7 @@ class _Project:
             AnnotatedTranscript(
                 self._returned.sessions[id],
                 tuple(sorted(found, key=marker_order)),
-                coded=tuple(sorted(coded[id], key=lambda c: (c.source, c.first, FAMILIES.index(c.family), c.last))),
+                coded=tuple(sorted(coded[id], key=coded_order)),
             )
             for id, found in markers.items()
         ]

@@ -55,18 +55,6 @@ def coders_of(session: AnnotatedTranscript) -> list[str]:
     return sorted(source for source in sources if source.startswith("coder:"))
 
 
-def whole(transcript: Transcript, source: str) -> list[Coded]:
-    """Say that a source went through all of a session.
-
-    Examples
-    --------
-    >>> from rupturekit.transcript import Turn
-    >>> [c.family for c in whole(Transcript("s", (Turn(0, "C", "client", "Yes."),)), "coder:AB")]
-    ['confrontation', 'withdrawal', 'resolution', 'therapist_defensive']
-    """
-    return [Coded(source, family, 0, len(transcript) - 1) for family in FAMILIES]
-
-
 class Returned:
     """Holds a returned file against the transcripts that were written for it.
 
