@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
@@ -20,9 +20,10 @@ import numpy as np
 
 from .annotation import CLIENT_FAMILIES, FAMILIES, AnnotatedTranscript
 from .coding import GOLD, Votes, group_of, votes
-from .coefficients import ICC
+from .coefficients import ICC, Spans, word_matches
 from .coefficients import value as coefficient
 from .score import ROLE_OF, present
+from .transcript import Transcript
 
 ORDER = ("withdrawal", "confrontation", "rupture", "resolution", "therapist_defensive")
 
@@ -299,26 +300,31 @@ def join(coded: Iterable[AnnotatedTranscript], found: Iterable[AnnotatedTranscri
         if (f := by_id.get(c.transcript.id)) is None:
             continue
         told = votes(c)
-        numbers = [n for t in f.transcript for n in t.source_ids]
-        number = {n: t.index for t in f.transcript for n in t.source_ids}
-        place = {t: number.get(c.transcript[t].source_ids[0]) for t in told if c.transcript[t].source_ids}
-        same = [(t.role, t.text) for t in c.transcript] == [(t.role, t.text) for t in f.transcript]
-        # numbers may be no turn's own: of each speaker apart ("T1", "P1"), of the turn that a silence was cut from
-        if same or len(place) < len(told) or None in place.values() or len(number) < len(numbers):
-            if len(c.transcript) != len(f.transcript):
-                raise ValueError(
-                    f"session {c.transcript.id}: {len(c.transcript)} turns were coded and {len(f.transcript)} "
-                    "annotated, and they bear no common numbers; annotate the table that was coded"
-                )
-            place = {t: t for t in told}
-        for t, there in place.items():
-            if c.transcript[t].role != f.transcript[there].role:  # type: ignore[index]
-                raise ValueError(
-                    f"session {c.transcript.id}, turn {there}: the {c.transcript[t].role}'s where it was coded and the "
-                    f"{f.transcript[there].role}'s where it was annotated; read both with the same --roles"  # type: ignore[index]
-                )
-        pairs.append(Session(c, f, told, place))  # type: ignore[arg-type]
+        pairs.append(Session(c, f, told, _places(c.transcript, f.transcript, told)))
     return pairs
+
+
+def _places(coded: Transcript, found: Transcript, turns: Collection[int]) -> dict[int, int]:
+    """Return where each of the coded turns is in the annotation."""
+    numbers = [n for t in found for n in t.source_ids]
+    number = {n: t.index for t in found for n in t.source_ids}
+    places = {t: number[n] for t in turns for n in coded[t].source_ids[:1] if n in number}
+    same = [(t.role, t.text) for t in coded] == [(t.role, t.text) for t in found]
+    # numbers may be no turn's own: of each speaker apart ("T1", "P1"), of the turn that a silence was cut from
+    if same or len(places) < len(turns) or len(number) < len(numbers):
+        if len(coded) != len(found):
+            raise ValueError(
+                f"session {coded.id}: {len(coded)} turns were coded and {len(found)} annotated, and they bear no "
+                "common numbers; annotate the table that was coded"
+            )
+        places = {t: t for t in turns}
+    for t, there in places.items():
+        if coded[t].role != found[there].role:
+            raise ValueError(
+                f"session {coded.id}, turn {there}: the {coded[t].role}'s where it was coded and the "
+                f"{found[there].role}'s where it was annotated; read both with the same --roles"
+            )
+    return places
 
 
 def _by_id(sessions: Iterable[AnnotatedTranscript], what: str) -> dict[str, AnnotatedTranscript]:
@@ -344,29 +350,30 @@ class Turns:
 
 def turns_of(sessions: Sequence[Session], name: str) -> Turns:
     """Collect a score's turns: gold is at least half of the raters; marked is any marker of the family."""
-    rows: list[tuple[Any, ...]] = []
-    for i, s in enumerate(sessions):
-        scores, there_marked = s.found.turn_scores(), present(s.found.markers)[name]
-        for t, told in s.votes.items():
-            if s.coded.transcript[t].role == ROLE_OF[name] and told.raters_of(name):
-                share, there = told.share(name), s.place[t]
-                probability = scores.get(there, {}).get(name, 0.0)
-                rows.append(
-                    (
-                        share >= GOLD,
-                        probability,
-                        there in there_marked,
-                        s.group,
-                        i,
-                        t,
-                        share in (0, 1),
-                        len(told.raters_of(name)),
-                        s.corpus,
-                    )
-                )
-    kinds: tuple[Any, ...] = (bool, float, bool, str, int, int, bool, int, str)  # told, for there may be no rows
-    columns = [np.array([row[i] for row in rows], kind) for i, kind in enumerate(kinds)]
-    return Turns(Judged(*columns[:4]), *columns[4:])
+    coded = [
+        (i, s, t, told)
+        for i, s in enumerate(sessions)
+        for t, told in s.votes.items()
+        if s.coded.transcript[t].role == ROLE_OF[name] and told.raters_of(name)
+    ]
+    scores = [s.found.turn_scores() for s in sessions]
+    marked = [present(s.found.markers)[name] for s in sessions]
+    share = np.array([told.share(name) for _, _, _, told in coded], float)
+    # the kinds are told, for there may be no turns
+    judged = Judged(
+        gold=share >= GOLD,
+        probability=np.array([scores[i].get(s.place[t], {}).get(name, 0.0) for i, s, t, _ in coded], float),
+        marked=np.array([s.place[t] in marked[i] for i, s, t, _ in coded], bool),
+        group=np.array([s.group for _, s, _, _ in coded], str),
+    )
+    return Turns(
+        judged,
+        session=np.array([i for i, _, _, _ in coded], int),
+        turn=np.array([t for _, _, t, _ in coded], int),
+        agreed=(share == 0) | (share == 1),
+        n_raters=np.array([len(told.raters_of(name)) for _, _, _, told in coded], int),
+        corpus=np.array([s.corpus for _, s, _, _ in coded], str),
+    )
 
 
 def evaluate(
@@ -495,45 +502,56 @@ def marker_figures(sessions: Sequence[Session], draws: int) -> list[dict[str, An
     Spans are compared on the turns that both sides give the family, word by word with the spans of each rater
     who gave it, beside what the whole turn would get and what the raters get against each other.
     """
-    rows = []
-    for families, what in ((CLIENT_FAMILIES, "client"), (("resolution",), "resolution")):
-        chosen: list[tuple[bool, str]] = []
-        cells: list[tuple[int, int, int, str]] = []
-        for s in sessions:
-            for t, told in s.votes.items():
-                read = [family for family in families if told.raters_of(family)]
-                if s.coded.transcript[t].role != ROLE_OF[families[0]] or not read:
-                    continue
-                mine = [m for m in s.found.markers_of(s.place[t]) if m.family in read]
-                given = {m.marker for said in told.given.values() for m in said if m.family in read}
-                gold = {name for name in given if told.is_gold(name)}
-                names = {m.marker for m in mine}
-                cells.append((len(gold & names), len(gold), len(names), s.group))
-                for family in read:
-                    own = [m for m in mine if m.family == family]
-                    if own and told.is_gold(family):
-                        best = max(own, key=lambda m: m.score or 0.0)
-                        chosen.append((best.marker in gold, s.group))
-        if chosen:
-            right, group = (np.array(c) for c in zip(*chosen))
-            value = _mean(right, group, draws)
-            rows.append({"figure": f"right marker, given the right family, {what}", "n": len(chosen), "value": value})
-        if not cells:
-            continue
-        hit, n_gold, n_names, group = (np.array(c) for c in zip(*cells))
-
-        def micro(rows: np.ndarray, hit: np.ndarray = hit, n: np.ndarray = n_gold + n_names) -> float:
-            return float(2 * hit[rows].sum() / n[rows].sum()) if n[rows].sum() else float("nan")
-
-        value = resampled(group, micro, draws)
-        rows.append({"figure": f"micro-F1 over marker and turn, {what}", "n": len(cells), "value": value})
+    rows = _choice_figures(sessions, CLIENT_FAMILIES, "client", draws)
+    rows += _choice_figures(sessions, ("resolution",), "resolution", draws)
     for family in FAMILIES:
         rows += _span_figures(sessions, family, draws)
     return rows
 
 
+def _choice_figures(
+    sessions: Sequence[Session], families: Sequence[str], what: str, draws: int
+) -> list[dict[str, Any]]:
+    chosen: list[tuple[float, str]] = []
+    cells: list[tuple[int, int, int, str]] = []
+    for s in sessions:
+        for t, told in s.votes.items():
+            read = [family for family in families if told.raters_of(family)]
+            if s.coded.transcript[t].role != ROLE_OF[families[0]] or not read:
+                continue
+            mine = [m for m in s.found.markers_of(s.place[t]) if m.family in read]
+            given = {m.marker for said in told.given.values() for m in said if m.family in read}
+            gold = {name for name in given if told.is_gold(name)}
+            names = {m.marker for m in mine}
+            cells.append((len(gold & names), len(gold), len(names), s.group))
+            for family in read:
+                own = [m for m in mine if m.family == family]
+                if own and told.is_gold(family):
+                    best = max(own, key=lambda m: m.score or 0.0)
+                    chosen.append((best.marker in gold, s.group))
+    rows = _mean_row(f"right marker, given the right family, {what}", chosen, draws)
+    if cells:
+        hit, n_gold, n_names, group = (np.array(c) for c in zip(*cells))
+        either = n_gold + n_names
+
+        def micro(rows: np.ndarray) -> float:
+            return float(2 * hit[rows].sum() / either[rows].sum()) if either[rows].sum() else float("nan")
+
+        value = resampled(group, micro, draws)
+        rows.append({"figure": f"micro-F1 over marker and turn, {what}", "n": len(cells), "value": value})
+    return rows
+
+
 def _mean(values: np.ndarray, group: np.ndarray, draws: int) -> Interval:
     return resampled(group, lambda rows: float(values[rows].mean()), draws)
+
+
+def _mean_row(figure: str, each: Sequence[tuple[float, str]], draws: int) -> list[dict[str, Any]]:
+    """Return the row of a mean over values, each with its group; no row where there are none."""
+    if not each:
+        return []
+    values, group = (np.array(column) for column in zip(*each))
+    return [{"figure": figure, "n": len(each), "value": _mean(values, group, draws)}]
 
 
 def _span_figures(sessions: Sequence[Session], family: str, draws: int) -> list[dict[str, Any]]:
@@ -543,29 +561,23 @@ def _span_figures(sessions: Sequence[Session], family: str, draws: int) -> list[
         for t, told in s.votes.items():
             text = s.coded.transcript[t].text
             by_rater = [
-                [(m.start, m.end) for m in said if m.family == family]
+                spans
                 for _, said in sorted(told.given.items())
-                if any(m.family == family for m in said)
+                if (spans := [(m.start, m.end) for m in said if m.family == family])
             ]
             theirs += [(span_f1(text, a, b), s.group) for a, b in combinations(by_rater, 2)]
             found = [(m.start, m.end) for m in s.found.markers_of(s.place[t]) if m.family == family]
             if found and told.is_gold(family) and s.found.transcript[s.place[t]].text == text:
                 each = [(span_f1(text, found, own), span_f1(text, [(0, len(text))], own)) for own in by_rater]
                 ours.append((*np.mean(each, axis=0), s.group))
-    rows = []
-    if ours:
-        span, whole, group = (np.array(c) for c in zip(*ours))
-        for what, values in (("span token F1", span), ("whole turn instead", whole)):
-            value = _mean(values, group, draws)
-            rows.append({"figure": f"{what}, {family}", "n": len(ours), "value": value})
-    if theirs:
-        values, group = (np.array(c) for c in zip(*theirs))
-        value = _mean(values, group, draws)
-        rows.append({"figure": f"rater against rater, {family}", "n": len(theirs), "value": value})
-    return rows
+    return [
+        *_mean_row(f"span token F1, {family}", [(span, group) for span, _, group in ours], draws),
+        *_mean_row(f"whole turn instead, {family}", [(whole, group) for _, whole, group in ours], draws),
+        *_mean_row(f"rater against rater, {family}", theirs, draws),
+    ]
 
 
-def span_f1(text: str, found: Sequence[tuple[int, int]], told: Sequence[tuple[int, int]]) -> float:
+def span_f1(text: str, found: Spans, told: Spans) -> float:
     """Return the F1 of two sets of spans over the words of a turn; 0.0 where neither holds a word.
 
     Examples
@@ -573,10 +585,9 @@ def span_f1(text: str, found: Sequence[tuple[int, int]], told: Sequence[tuple[in
     >>> span_f1("Well, this isn't helping me.", [(0, 24)], [(6, 24)])
     0.857...
     """
-    words = [m.span() for m in re.finditer(r"\w+(?:['’]\w+)*", text)]
-    a = {w for w in words if any(w[0] < e and w[1] > s for s, e in found)}
-    b = {w for w in words if any(w[0] < e and w[1] > s for s, e in told)}
-    return 2 * len(a & b) / (len(a) + len(b)) if a or b else 0.0
+    hits, alarms, misses = word_matches(text, found, told)
+    either = 2 * hits + alarms + misses
+    return float(2 * hits / either) if either else 0.0
 
 
 def markdown(rows: Sequence[Mapping[str, Any]]) -> str:
