@@ -147,12 +147,12 @@ def _frozen(value: Any) -> Any:
     return tuple(_frozen(v) for v in value) if isinstance(value, list) else value
 
 
-def _files(folder: Path | None) -> list[tuple[str, str]]:
-    source: Any = folder if folder is not None else resources.files("rupturekit") / "data" / "rules"
+def _files(folder: str | Path | None) -> list[tuple[str, str]]:
+    source: Any = Path(folder) if folder is not None else resources.files("rupturekit") / "data" / "rules"
     # a pipe would wait for ever
     found = sorted((f for f in source.iterdir() if f.name.endswith(".toml") and f.is_file()), key=lambda f: f.name)
     if not found:
-        raise ValueError(f"{folder}: no .toml files of rules")
+        raise ValueError(f"{source}: no .toml files of rules")
     return [(f.name, _text(f)) for f in found]
 
 
@@ -163,7 +163,8 @@ def _text(file: Any) -> str:
         raise ValueError(f"{file.name}: not UTF-8; save it anew in that encoding") from None
 
 
-def _load(folder: Path | None, book: Codebook) -> tuple[tuple[Rule, ...], dict[str, tuple[str, ...]], str]:
+def _load(folder: str | Path | None, book: Codebook) -> tuple[tuple[Rule, ...], dict[str, tuple[str, ...]], str]:
+    """Return the rules, the slots written out, and the digest of all files."""
     rules: list[Rule] = []
     slots: dict[str, tuple[str, ...]] = {}
     digest = hashlib.sha256()
@@ -205,7 +206,7 @@ def load_rules(folder: str | Path | None = None) -> tuple[Rule, ...]:
     >>> len(load_rules()) >= 150
     True
     """
-    return _load(Path(folder) if folder is not None else None, load_codebook())[0]
+    return _load(folder, load_codebook())[0]
 
 
 # --- patterns -----------------------------------------------------------------------------------------
@@ -819,8 +820,7 @@ def kinds_of(text: str) -> set[str]:
     tail = text[-600:]
     last = re.split(r"(?<=[.?!])\s+", tail.strip())[-1] if tail.strip() else ""
     found = set()
-    asks = bool(_ASKS.search(last) or _ASKS.search(tail))
-    if asks:
+    if _ASKS.search(last) or _ASKS.search(tail):
         found.add("question")
         if _OPEN.search(last) and not _CLOSED.search(last):
             found.add("open_question")
@@ -892,7 +892,7 @@ class RuleDetector:
 
     def __init__(self, folder: str | Path | None = None) -> None:
         book = load_codebook()
-        self.rules, slots, self.sha256 = _load(Path(folder) if folder is not None else None, book)
+        self.rules, slots, self.sha256 = _load(folder, book)
         self._families: list[Family] = [book[rule.marker].parent for rule in self.rules]
         self._anchors = {"client": _Anchors(), "therapist": _Anchors()}
         self._pieces = _Pieces()
@@ -944,13 +944,12 @@ class RuleDetector:
         kinds: set[str] | None = None
         for number, tried in itertools.groupby(patterns, key=lambda pattern: pattern.number):
             rule, family = self.rules[number], self._families[number]
-            if rule.after and (before is None or before.role == turn.role):
-                continue
             if long and family == "confrontation" and "buried" not in rule.allow:
                 continue
-            if rule.after and before is not None:
-                kinds = kinds_of(before.text) if kinds is None else kinds
-                if not kinds.intersection(rule.after):
+            if rule.after:
+                if kinds is None:
+                    kinds = kinds_of(before.text) if before is not None and before.role != turn.role else set()
+                if kinds.isdisjoint(rule.after):
                     continue
             spans = {(m.start(), -m.end()) for pattern in tried for m in pattern.regex(form).finditer(line)}
             if not spans:
