@@ -854,11 +854,7 @@ class _FromMemory(zipfile.ZipFile):
 
 def _xlsx(tables: Sequence[_Table], made: str) -> bytes:
     from openpyxl import Workbook
-    from openpyxl.cell import WriteOnlyCell
-    from openpyxl.styles import Alignment, Font, PatternFill
-    from openpyxl.utils import get_column_letter
     from openpyxl.worksheet._writer import WorksheetWriter
-    from openpyxl.worksheet.datavalidation import DataValidation
     from openpyxl.writer.excel import ExcelWriter
 
     # before anything is opened, because a text may not fit
@@ -867,43 +863,16 @@ def _xlsx(tables: Sequence[_Table], made: str) -> bytes:
     book.properties.created = book.properties.modified = datetime(2000, 1, 1)
     book.properties.description = made
     n_codes = next(len(table.rows) for table in tables if table.title == "Codebook")
-    lists = {"clarity": '"1,2,3"', "not coded": '"x"', "code": f"Codebook!$A$2:$A${n_codes + 1}"}
-    lists |= dict.fromkeys(RATINGS, '"1,2,3,4,5"')
-    wrapped = Alignment(wrap_text=True, vertical="top")
     for table in tables:
         sheet = book.create_sheet(table.title)
-        sheet.freeze_panes = "A2"
-        sheet.auto_filter.ref = f"A1:{get_column_letter(len(table.header))}{len(table.rows) + 1}"
-        header = []
-        for column, name in enumerate(table.header, 1):
-            letter = get_column_letter(column)
-            sheet.column_dimensions[letter].width = _WIDTHS.get(name, 16 if name in RATINGS else 11)
-            if name in lists and table.title in ("Markers", "Ratings"):
-                choice = DataValidation("list", formula1=lists[name], allow_blank=True, showErrorMessage=True)
-                choice.add(f"{letter}2:{letter}1048576")
-                sheet.data_validations.append(choice)
-            cell = WriteOnlyCell(sheet, name)
-            cell.font = Font(bold=True)
-            if name in _FILLED_IN and table.title in ("Markers", "Ratings"):
-                cell.fill = PatternFill("solid", fgColor="FFF2CC")
-            header.append(cell)
+        header = _header_cells(sheet, table, n_codes)
         # in memory: openpyxl would put the words down in the folder of temporary files
         sheet._writer = WorksheetWriter(sheet, io.BytesIO())
         sheet._writer.cleanup = lambda: None
         sheet._writer.write_top()
         sheet.append(header)
         for row in rows[table.title]:
-            cells: list[Any] = list(row)
-            for n, value in enumerate(row):
-                # also what Excel takes for an error value, as "#N/A"
-                formula = isinstance(value, str) and value.startswith(tuple(_FORMULA + "#"))
-                if formula or table.header[n] in _WRAPPED:
-                    cells[n] = cell = WriteOnlyCell(sheet, value)
-                    if formula:
-                        cell.data_type, cell.quotePrefix = "s", True
-                    if table.header[n] in _WRAPPED:
-                        cell.alignment = wrapped
-            sheet.append(cells)
+            sheet.append(_cells_of(sheet, table.header, row))
     with_clock, without = io.BytesIO(), io.BytesIO()
     ExcelWriter(book, _FromMemory(with_clock, "w")).save()
     # the archive's entries bear the time of writing; the same sheet is to be the same bytes
@@ -911,6 +880,54 @@ def _xlsx(tables: Sequence[_Table], made: str) -> bytes:
         for name in old.namelist():
             new.writestr(zipfile.ZipInfo(name), old.read(name), zipfile.ZIP_DEFLATED)
     return without.getvalue()
+
+
+def _header_cells(sheet: Any, table: _Table, n_codes: int) -> list[Any]:
+    """Return the cells of a worksheet's header, once its columns have their widths and what may be chosen in them."""
+    from openpyxl.cell import WriteOnlyCell
+    from openpyxl.styles import Font, PatternFill
+    from openpyxl.utils import get_column_letter
+    from openpyxl.worksheet.datavalidation import DataValidation
+
+    lists = {"clarity": '"1,2,3"', "not coded": '"x"', "code": f"Codebook!$A$2:$A${n_codes + 1}"}
+    lists |= dict.fromkeys(RATINGS, '"1,2,3,4,5"')
+    to_fill_in = table.title in ("Markers", "Ratings")
+    sheet.freeze_panes = "A2"
+    sheet.auto_filter.ref = f"A1:{get_column_letter(len(table.header))}{len(table.rows) + 1}"
+    cells = []
+    for column, name in enumerate(table.header, 1):
+        letter = get_column_letter(column)
+        sheet.column_dimensions[letter].width = _WIDTHS.get(name, 16 if name in RATINGS else 11)
+        if to_fill_in and name in lists:
+            choice = DataValidation("list", formula1=lists[name], allow_blank=True, showErrorMessage=True)
+            choice.add(f"{letter}2:{letter}1048576")
+            sheet.data_validations.append(choice)
+        cell = WriteOnlyCell(sheet, name)
+        cell.font = Font(bold=True)
+        if to_fill_in and name in _FILLED_IN:
+            cell.fill = PatternFill("solid", fgColor="FFF2CC")
+        cells.append(cell)
+    return cells
+
+
+def _cells_of(sheet: Any, header: Sequence[str], row: Sequence[Value]) -> list[Any]:
+    """Return a row's values, as cells where they wrap or would be taken for a formula."""
+    from openpyxl.cell import WriteOnlyCell
+    from openpyxl.styles import Alignment
+
+    cells: list[Any] = []
+    for name, value in zip(header, row):
+        # also what Excel takes for an error value, as "#N/A"
+        formula = isinstance(value, str) and value.startswith(tuple(_FORMULA + "#"))
+        cell: Any = value
+        if formula or name in _WRAPPED:
+            cell = WriteOnlyCell(sheet, value)
+        if formula:
+            cell.data_type, cell.quotePrefix = "s", True
+        if name in _WRAPPED:
+            cell.alignment = Alignment(wrap_text=True, vertical="top")
+        cells.append(cell)
+    return cells
 
 
 def _read_rows(path: Path, fits: Callable[[set[str]], bool]) -> list[_Cells] | None:
