@@ -22,12 +22,23 @@ from .annotation import FAMILIES, AnnotatedTranscript
 from .calibration import FEWEST, Held, annotate_as_told, calibrate, configuration, hold, measure
 from .card import write_card
 from .classifier import Predicted, Recipe
-from .coding import FAMILY_OF, MARKERS, group_of, merged, votes
+from .coding import FAMILY_OF, MARKERS, group_of, merged
 from .encoder import Encoder, model_folder, new_encoder, read_base
 from .evaluation import evaluate
 from .folders import check_folder
 from .pipeline import Annotator
-from .training import Example, Settings, data_facts, examples_of, folds, learn, lessons, predict, write_model
+from .training import (
+    Example,
+    Settings,
+    data_facts,
+    examples_of,
+    folds,
+    learn,
+    lessons,
+    marker_counts,
+    predict,
+    write_model,
+)
 
 FOLDS = 5
 """Folds from that many clients on; with fewer, every client is a fold."""
@@ -111,7 +122,7 @@ def adapt(
     facts = measure(told, found, fold, draws) | {
         "data": data_facts(sessions), "folds": len(set(fold)), "groups": len(clients), "command": command,
         "seed": seed, "torch": torch.__version__, "minutes": (time.monotonic() - started) / 60, "synthetic": (0, 0),
-        "marker_counts": {name: sum(v.is_gold(name) for s in sessions for v in votes(s).values()) for name in MARKERS},
+        "marker_counts": marker_counts(sessions),
         "init": as_it_was["turns"], "caution": _caution(sessions), "how": _how(len(set(fold)), draws),
     }  # fmt: skip
     write_model(Path(out), model, fitter.tokenizer, config)

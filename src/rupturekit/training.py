@@ -360,6 +360,12 @@ def data_facts(sessions: Sequence[AnnotatedTranscript]) -> list[dict[str, Any]]:
     return out
 
 
+def marker_counts(sessions: Sequence[AnnotatedTranscript]) -> dict[str, int]:
+    """Return on how many turns of coded sessions each marker is gold."""
+    told = [v for s in sessions for v in votes(s).values()]
+    return {name: sum(v.is_gold(name) for v in told) for name in MARKERS}
+
+
 def train(
     tables: Sequence[str | Path],
     base: str,
@@ -451,9 +457,7 @@ def train(
         "minutes": (time.monotonic() - started) / 60,
         "synthetic": (len(written), sum(len(s.transcript) for s in written)),
         "readings": sum(len(votes(s)) for s in more),
-        "marker_counts": {
-            name: sum(v.is_gold(name) for s in sessions for v in votes(s).values()) for name in MARKERS
-        },
+        "marker_counts": marker_counts(sessions),
         "fidelity": fidelity(model, Classifier.load(out), [s.transcript for s in sessions]),
     }  # fmt: skip
     write_card(Path(out), config, facts)
