@@ -609,9 +609,8 @@ def excursions(rows: Sequence[Row]) -> list[Signal]:
     """
     found: list[Signal] = []
     for client, own in _by_client(rows).items():
-        series = [
-            series for name in (*CHARTED, "alliance") if len((series := _series(own, name)).rows) >= LEAST_SESSIONS
-        ]
+        each = (_series(own, name) for name in (*CHARTED, "alliance"))
+        series = [one for one in each if len(one.rows) >= LEAST_SESSIONS]
         tests = sum(len(one.rows) for one in series)
         for one in series:
             found += _beyond(client, one, ALPHA / 2 / tests)
