@@ -98,6 +98,13 @@ def test_a_listed_name_is_found_at_the_boundaries_of_ordinary_talk(text: str, ex
     assert said(text, names=("Zbyszko", "Anne-Marie", "O'Brannigan", "Don")) == [expected]
 
 
+def test_a_listed_name_with_small_words_in_it_is_found_by_each_of_the_others() -> None:
+    names = ("Xiomara de la Quillfeather", "Van der Brackish", "the Meadow Clinic")
+    talk = "i told xiomara and quillfeather de la casa, the van of brackish, the brackishs meadow"
+    told = "i told [NAME_1] and [NAME_1] de la casa, the van of [NAME_2], the [NAME_2]s meadow"
+    assert said(talk, names=names) == [told]
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [

@@ -428,12 +428,20 @@ def _is_code(text: str, names: frozenset[str]) -> bool:
     return not any(pattern.search(text) for _, pattern in _PATTERNS[:-1])
 
 
+_PARTICLES = frozenset(
+    "af al av bin bint da das de del della den der di do dos du e el ibn la las le los ten ter van von y zu zur".split()
+)
+
+
 def _parts(name: str) -> list[str]:
     """Return a person's name in full and each of its words; of anything else the whole."""
     words = name.split()
-    if not 2 <= len(words) <= 4 or any(not w[0].isupper() for w in words) or re.search(r"\d", name):
+    own = [w for w in words if w not in _PARTICLES]
+    if len(own) < len(words):
+        own = [w for w in own if w.lower() not in _PARTICLES]  # Van der Berg
+    if len(words) < 2 or not 1 <= len(own) <= 4 or any(not w[0].isupper() for w in own) or re.search(r"\d", name):
         return [name] if name else []
-    return [name, *(w for w in words if len(w) > 2 and w.lower().rstrip(".") not in _known().stay)]
+    return [name, *(w for w in own if len(w) > 2 and w.lower().rstrip(".") not in _known().stay)]
 
 
 def _numbered(transcript: Transcript) -> Mapping[tuple[str, str], str]:
