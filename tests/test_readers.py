@@ -351,6 +351,11 @@ def test_labels_without_a_colon_that_one_thing_parts_from_the_words(read, form, 
     assert said(session) == [(one, "So? - Yes."), (other, "I - I I - I mean it."), (one, "Oh."), (other, "No.")]
 
 
+def test_a_word_said_twice_is_no_interviewer_in_captions_without_capitals(read):
+    (session,) = read("t - so\nc - well\ni - i mean it\nt - oh\nc - no\n")
+    assert said(session) == [("t", "so"), ("c", "well i - i mean it"), ("t", "oh"), ("c", "no")]
+
+
 @pytest.mark.parametrize(
     "lines",
     [
@@ -1247,6 +1252,8 @@ def test_names_that_are_given_make_talk_of_a_table_without_header(read):
         "{speaker},{text},noted with care on the day\n",
         "K0{n},Client,{text}\n",
         "{n},female,treated for two years\n",
+        # a line break in the words, without quotation marks: the rest of them would be lost
+        "{speaker},{text}\nas he said that day\n",
         # a delimiter in the words, without quotation marks: the rest of them would be lost
         "{speaker},{text}, he said\n",
     ],

@@ -95,7 +95,7 @@ def from_rows(rows: Sequence[Row], source: Source, format: str, columns: Mapping
 def _surely_talk(rows: Sequence[Row], source: Source) -> list[Record] | None:
     """Read rows under no header that we know if they hold words beside client and therapist, and nothing more.
 
-    None else: a folder has other tables too, and a cell of talk that holds the delimiter must not be cut.
+    None else: a folder has other tables too, and no talk is to be lost that holds the delimiter or breaks off.
     """
     texts = [(line, ["" if cell is None else str(cell).strip() for cell in row]) for line, row in rows]
     given = frozenset(map(speaker_key, source.labels))
@@ -103,7 +103,8 @@ def _surely_talk(rows: Sequence[Row], source: Source) -> list[Record] | None:
     n_read = len({record["speaker"] for _, record in said}) if said else 0
     if said is None and len(texts) > 1 and (found := untitled(texts, given)):
         said, n_read = records_at(*found), len(found[1])
-    if not said or n_read < sum(map(bool, filled_columns(texts))):
+    beside = any(len(cells) == 1 and not is_silence(cells[0]) for _, cells in texts)
+    if not said or beside or n_read < sum(map(bool, filled_columns(texts))):
         return None
     turns = Counter(speaker_key(record["speaker"]) for _, record in said if record.get("speaker"))
     sides = {role_of_label(key) for key in turns}

@@ -563,7 +563,7 @@ def _marked(lines: Sequence[_Line], given: frozenset[str]) -> frozenset[tuple[st
         found = {(form, label) for form, label in counts if form == parting}
         if len(found) > 2:
             # an interviewer's letter, and a word that people say twice
-            found -= {(parting, "I")}
+            found = {(form, label) for form, label in found if label.lower() != "i"}
         sides = {"given" if speaker_key(label) in keys else role_of_label(label) for _, label in found}
         if (sides >= {"therapist", "client"} or sides == {"given"}) and len(found) > 1 and on_a_quarter(found):
             return frozenset(found)
