@@ -22,7 +22,7 @@ from .annotation import CLIENT_FAMILIES, FAMILIES, SCORES, AnnotatedTranscript
 from .codebook import Codebook, load_codebook
 from .score import is_timed, present
 from .transcript import Transcript
-from .treatment import as_date, as_number, counts
+from .treatment import as_date, as_number, client_of, counts
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -204,10 +204,8 @@ def course(
     sessions = list(sessions)
     if not sessions:
         raise ValueError("no session to draw")
-    clients = [session.transcript.meta.get("client_id") for session in sessions]
-    # as `treatments` has it; a data frame's NaN is not known
-    if len(known := {str(client) for client in clients if client not in (None, "") and client == client}) > 1:
-        raise ValueError(f"sessions of {len(known)} clients; give those of one, by transcript.meta['client_id']")
+    if len(clients := {*map(client_of, sessions)} - {None}) > 1:
+        raise ValueError(f"sessions of {len(clients)} clients; give those of one, by transcript.meta['client_id']")
     book = load_codebook()
     with _paper(ax, SINGLE, 2.3) as ax:
         places, label = _order(sessions)

@@ -854,6 +854,7 @@ class _FromMemory(zipfile.ZipFile):
 
 def _xlsx(tables: Sequence[_Table], made: str) -> bytes:
     from openpyxl import Workbook
+    from openpyxl.styles import Alignment
     from openpyxl.worksheet._writer import WorksheetWriter
     from openpyxl.writer.excel import ExcelWriter
 
@@ -863,6 +864,7 @@ def _xlsx(tables: Sequence[_Table], made: str) -> bytes:
     book.properties.created = book.properties.modified = datetime(2000, 1, 1)
     book.properties.description = made
     n_codes = next(len(table.rows) for table in tables if table.title == "Codebook")
+    wrapped = Alignment(wrap_text=True, vertical="top")
     for table in tables:
         sheet = book.create_sheet(table.title)
         header = _header_cells(sheet, table, n_codes)
@@ -872,7 +874,7 @@ def _xlsx(tables: Sequence[_Table], made: str) -> bytes:
         sheet._writer.write_top()
         sheet.append(header)
         for row in rows[table.title]:
-            sheet.append(_cells_of(sheet, table.header, row))
+            sheet.append(_cells_of(sheet, table.header, row, wrapped))
     with_clock, without = io.BytesIO(), io.BytesIO()
     ExcelWriter(book, _FromMemory(with_clock, "w")).save()
     # the archive's entries bear the time of writing; the same sheet is to be the same bytes
@@ -910,10 +912,9 @@ def _header_cells(sheet: Any, table: _Table, n_codes: int) -> list[Any]:
     return cells
 
 
-def _cells_of(sheet: Any, header: Sequence[str], row: Sequence[Value]) -> list[Any]:
-    """Return a row's values, as cells where they wrap or would be taken for a formula."""
+def _cells_of(sheet: Any, header: Sequence[str], row: Sequence[Value], wrapped: Any) -> list[Any]:
+    """Return a row's values, as cells where they are ``wrapped`` or would be taken for a formula."""
     from openpyxl.cell import WriteOnlyCell
-    from openpyxl.styles import Alignment
 
     cells: list[Any] = []
     for name, value in zip(header, row):
@@ -925,7 +926,7 @@ def _cells_of(sheet: Any, header: Sequence[str], row: Sequence[Value]) -> list[A
         if formula:
             cell.data_type, cell.quotePrefix = "s", True
         if name in _WRAPPED:
-            cell.alignment = Alignment(wrap_text=True, vertical="top")
+            cell.alignment = wrapped
         cells.append(cell)
     return cells
 

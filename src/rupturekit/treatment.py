@@ -203,6 +203,12 @@ def identified(
     return told
 
 
+def client_of(session: AnnotatedTranscript) -> str | None:
+    """Return whose session it is; None where that is not known, as by a data frame's NaN."""
+    client = session.transcript.meta.get("client_id")
+    return None if client in (None, "") or client != client else str(client)
+
+
 def treatments(sessions: Iterable[AnnotatedTranscript]) -> dict[str, list[AnnotatedTranscript]]:
     """Return the sessions of each client in the order in which they were held (`in_order`).
 
@@ -229,13 +235,13 @@ def treatments(sessions: Iterable[AnnotatedTranscript]) -> dict[str, list[Annota
     seen: set[str] = set()
     lost, twice = [], []
     for session in sessions:
-        client, id = session.transcript.meta.get("client_id"), session.transcript.id
+        client, id = client_of(session), session.transcript.id
         if id in seen:
             twice.append(id)
-        elif client in (None, "") or client != client:  # a data frame's NaN
+        elif client is None:
             lost.append(id)
         else:
-            by_client.setdefault(str(client), []).append(session)
+            by_client.setdefault(client, []).append(session)
         seen.add(id)
     if twice:
         raise ValueError(

@@ -80,7 +80,8 @@ def _course(args: argparse.Namespace) -> int:
 def _complain_of_unmet(tables: Mapping[str, Collection[str]], sessions: Iterable[AnnotatedTranscript]) -> None:
     from ..treatment import spelled
 
-    met = {form for session in sessions for form in (session.transcript.id, spelled(session.transcript.id))}
+    # the tables' ids are spelled so already
+    met = {spelled(session.transcript.id) for session in sessions}
     for option, given in tables.items():
         if lost := len(set(given) - met):
             complain(f"{option}: {lost} of its sessions are not among these. Write ids as in sessions.csv", 1)
